@@ -129,7 +129,9 @@ export const settleThread = query({
 update holdfast.threads t
    set epoch = greatest(t.epoch, $2), updated_at = holdfast.now(),
        "values" = coalesce($3, t."values"), interrupts = coalesce($4, t.interrupts),
-       error = $5, graph_version = coalesce($6, t.graph_version), status = $7
+       error = $5, graph_version = coalesce($6, t.graph_version),
+       status = coalesce($7, case when exists (select 1 from holdfast.escalations e
+                                                where e.thread_id = $1 and e.status = 'open') then 'interrupted' else 'idle' end)
  where t.thread_id = $1 returning t.thread_id`,
   values: (p: {
     threadId: string;
@@ -138,7 +140,8 @@ update holdfast.threads t
     interrupts: string | null;
     error: string | null;
     graphVersion: string | null;
-    status: "idle" | "interrupted" | "error" | "busy";
+    /** Null: as the thread's open questions say. */
+    status: "idle" | "interrupted" | "error" | "busy" | null;
   }) => [p.threadId, p.epoch, p.values, p.interrupts, p.error, p.graphVersion, p.status],
   row: (raw) => raw.thread_id as string,
 });
