@@ -39,3 +39,8 @@ create table holdfast.replaced_writes (
   owner_epoch bigint,
   primary key (run_id, thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
 );
+
+-- The stock saver names blob versions by integers; in our padded form they carry an all-zero suffix.
+create function holdfast.stock_version(version text) returns text language sql immutable parallel safe as $$
+  select case when version like '%.000000000000' then coalesce(nullif(ltrim(split_part(version, '.', 1), '0'), ''), '0') end
+$$;
