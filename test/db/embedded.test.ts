@@ -1,5 +1,4 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
   cpSync,
@@ -13,23 +12,20 @@ import {
 } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { findBinaries, linkLibraries } from "../../src/db/embedded/binaries.ts";
 import { findServer } from "../../src/db/embedded/postmaster.ts";
 import { anyLivesIn, isAlive } from "../../src/db/embedded/processes.ts";
-import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/db/embedded.ts";
+import { startEmbeddedPostgres } from "../../src/db/embedded.ts";
+import { killChildren, killed, query, serversBelow, startInChild } from "../support/embedded-process.ts";
 
 const root = process.geteuid?.() === 0;
 const nobody = { uid: 65_534, gid: 65_534 };
 const log = { info: () => {} };
-const waitMillisMax = 10_000;
 let base: string;
 /** A stopped, empty cluster: copying it saves the tests the half second of initdb. */
 let made: string;
-const children: ChildProcess[] = [];
 
 const start = (dataDir: string, more: { settings?: Record<string, string>; stopOnExit?: boolean } = {}) =>
   startEmbeddedPostgres({ dataDir, log, ...more });
@@ -42,55 +38,6 @@ function copyOfMade(): string {
 
 const emptyPlace = (): string => path.join(mkdtempSync(path.join(base, "t-")), "pg");
 
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline = Date.now() + waitMillisMax;
-  while (!holds()) {
-    if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
-    await sleep(5);
-  }
-}
-
-type Started = Pick<EmbeddedPostgres, "url" | "pid" | "how">;
-
-async function startInChild(
-  dataDir: string,
-  { end = "hold", ids = {} }: { end?: "hold" | "end"; ids?: { uid?: number; gid?: number } } = {},
-): Promise<{ child: ChildProcess; server: Started }> {
-  const script = path.resolve(import.meta.dirname, "../support/start-embedded.ts");
-  const child = spawn(process.execPath, ["--conditions=source", "--import", "tsx", script, dataDir, end], {
-    ...ids,
-    cwd: path.resolve(import.meta.dirname, "../.."),
-    env: { PATH: process.env.PATH, TMPDIR: base, HOME: base },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  children.push(child);
-  let errors = "";
-  child.stderr?.on("data", (text) => {
-    errors += text;
-  });
-  for await (const line of createInterface({ input: child.stdout! }))
-    return { child, server: JSON.parse(line) };
-  throw new Error(errors);
-}
-
-async function query(url: string, sql: string) {
-  const client = new pg.Client({ connectionString: url });
-  client.on("error", () => {});
-  await client.connect();
-  return (await client.query(sql).finally(() => client.end())).rows;
-}
-
-async function killed(child: ChildProcess): Promise<void> {
-  child.kill("SIGKILL");
-  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-}
-
-const serversBelow = (folder: string): number[] =>
-  spawnSync("pgrep", ["-f", `postgres -D ${folder}`], { encoding: "utf8" })
-    .stdout.split("\n")
-    .filter(Boolean)
-    .map(Number);
-
 beforeAll(async () => {
   base = mkdtempSync(path.join(os.tmpdir(), "holdfast-embedded-"));
   chmodSync(base, 0o777);
@@ -99,7 +46,7 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
-  for (const child of children.splice(0)) await killed(child);
+  await killChildren();
   for (const pid of serversBelow(base)) process.kill(pid, "SIGKILL");
 });
 
@@ -287,23 +234,6 @@ describe("clear errors", () => {
   });
 });
 
-describe("library links", () => {
-  it("are made when install scripts were off, also twice", async () => {
-    const native = path.join(mkdtempSync(path.join(base, "t-")), "native");
-    mkdirSync(path.join(native, "lib"), { recursive: true });
-    writeFileSync(path.join(native, "lib", "libicui18n.so.60.2"), "library");
-    const links = [{ source: "native/lib/libicui18n.so.60.2", target: "native/lib/libicui18n.so.60" }];
-    writeFileSync(path.join(native, "pg-symlinks.json"), JSON.stringify(links));
-    linkLibraries(path.dirname(native));
-    linkLibraries(path.dirname(native));
-    expect(readFileSync(path.join(native, "lib", "libicui18n.so.60"), "utf8")).toBe("library");
-  });
-
-  it("are there for the installed package", () => {
-    expect(findBinaries().major).toBe(18);
-  });
-});
-
 const readable =
   root && spawnSync(process.execPath, ["-e", ""], { ...nobody, cwd: import.meta.dirname }).status === 0;
 
@@ -314,7 +244,7 @@ describe.skipIf(!readable)("as another user (needs root, and a checkout that oth
     const { child, server } = await startInChild(dataDir, { ids: nobody });
     expect(statSync(dataDir).uid).toBe(nobody.uid);
     expect(await query(server.url, "select 1 as n")).toEqual([{ n: 1 }]);
-    await expect(start(dataDir)).rejects.toThrow(/was made by user id 65534, not by you/);
+    await expect(start(dataDir)).rejects.toThrow(/was made by an ordinary user, not by you/);
     await killed(child);
   });
 
@@ -329,16 +259,38 @@ describe.skipIf(!readable)("as another user (needs root, and a checkout that oth
     await expect(startInChild(dataDir, { ids: nobody })).rejects.toThrow(/was made by user id 0, not by you/);
   });
 
-  it("changes to the user nobody where root may not make a namespace, below a closed folder as well", async () => {
+  it("changes to the user nobody where root may not make a namespace", async () => {
+    const dataDir = emptyPlace();
+    chmodSync(path.dirname(dataDir), 0o755);
+    writeFileSync(`${dataDir}.mode`, "setuid");
+    const server = await start(dataDir);
+    expect(statSync(dataDir).uid).toBe(nobody.uid);
+    expect(await query(server.url, "select 1 as n")).toEqual([{ n: 1 }]);
+    await server.stop();
+  });
+
+  it("puts the data elsewhere when nobody cannot enter the folder", async () => {
     const dataDir = emptyPlace();
     writeFileSync(`${dataDir}.mode`, "setuid");
     const server = await start(dataDir);
     const [row] = await query(server.url, "select current_setting('data_directory') as home");
+    expect(row.home).toMatch(/^\/var\/lib\/holdfast\//);
     expect(statSync(row.home).uid).toBe(nobody.uid);
     expect(existsSync(dataDir)).toBe(false);
     await server.stop();
-    const again = await start(dataDir);
-    await again.stop();
     rmSync(row.home, { recursive: true });
+  });
+
+  it("adopts the server of nobody without the right to look into foreign processes, as in a container", async () => {
+    const dataDir = emptyPlace();
+    chmodSync(path.dirname(dataDir), 0o755);
+    writeFileSync(`${dataDir}.mode`, "setuid");
+    const through = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
+    const first = await startInChild(dataDir, { through });
+    const second = await startInChild(dataDir, { through });
+    expect(second.server).toMatchObject({ how: "adopted", pid: first.server.pid });
+    process.kill(first.server.pid, "SIGKILL");
+    const third = await startInChild(dataDir, { through });
+    expect(third.server).toMatchObject({ how: "started", url: first.server.url });
   });
 });

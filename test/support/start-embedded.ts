@@ -1,7 +1,7 @@
 // A child process of the tests: starts the built-in Postgres, says where, and holds it until it is killed.
 import { startEmbeddedPostgres } from "../../src/db/embedded.ts";
 
-const [dataDir = "", end = "hold"] = process.argv.slice(2);
+const [dataDir = ""] = process.argv.slice(2);
 const { url, pid, how } = await startEmbeddedPostgres({ dataDir, log: { info: () => {} } });
 process.stdout.write(`${JSON.stringify({ url, pid, how })}\n`);
-if (end === "hold") setInterval(() => {}, 60_000);
+setInterval(() => {}, 60_000);

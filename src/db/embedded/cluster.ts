@@ -25,7 +25,7 @@ import { chooseMode, commandAs, Mode, ownerOf, type RunAs, runAsOf, succeedsAs }
 const run = promisify(execFile);
 const initMillisMax = 60_000;
 const passwordBytes = 24;
-/** The user nobody can neither read root's home nor write elsewhere; this folder root makes for it. */
+/** The user nobody can neither enter root's home nor write elsewhere; this folder root makes for it. */
 const setuidRoot = "/var/lib/holdfast";
 export const user = "holdfast";
 
@@ -44,7 +44,7 @@ export async function openCluster(asked: { dataDir: string; binaries: Binaries }
   const dataDir = await prepareFolder(asked.dataDir);
   const chosen = await rememberMode(dataDir, program(asked.binaries, "postgres"));
   const runAs = runAsOf(chosen);
-  const home = runAs.mode === "setuid" ? path.join(setuidRoot, shortHash(dataDir)) : dataDir;
+  const home = runAs.mode === "setuid" ? await reachableHome(dataDir, runAs) : dataDir;
   const binaries = runAs.mode === "setuid" ? await reachable(asked.binaries, runAs) : asked.binaries;
   const made = await checkExisting(home, runAs, binaries);
   const passwordFile = `${dataDir}.password`;
@@ -67,10 +67,12 @@ async function prepareFolder(dataDir: string): Promise<string> {
   try {
     await mkdir(parent, { recursive: true });
     const resolved = path.join(await realpath(parent), path.basename(wanted));
-    const found = existsSync(resolved) ? await stat(resolved) : undefined;
-    if (found) assertOwner(resolved, found.uid, process.geteuid?.());
+    if (!existsSync(resolved)) return resolved;
+    // Whose folder it must be for root depends on its mode, see checkExisting.
+    const owner = process.geteuid?.() || undefined;
+    assertOwner(resolved, (await stat(resolved)).uid, owner);
     // A data folder that is itself a link (to a larger disk, say) is followed: Postgres reports real paths.
-    return found ? await realpath(resolved) : resolved;
+    return await realpath(resolved);
   } catch (cause) {
     throw isDenied(cause) ? notWritable(parent, cause) : cause;
   }
@@ -197,6 +199,14 @@ async function removeAbandoned(home: string): Promise<void> {
     const pid = Number.parseInt(name.slice(prefix.length), 10);
     if (!isAlive(pid) || age > 2 * initMillisMax) await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** The folder asked for, a mounted volume for instance, unless nobody cannot get there. */
+async function reachableHome(dataDir: string, runAs: RunAs): Promise<string> {
+  await mkdir(setuidRoot, { recursive: true, mode: 0o755 });
+  const elsewhere = path.join(await realpath(setuidRoot), shortHash(dataDir));
+  if (existsSync(elsewhere)) return elsewhere;
+  return (await succeedsAs(runAs, "test", ["-x", path.dirname(dataDir)])) ? dataDir : elsewhere;
 }
 
 /** The package below root's home is closed to nobody: then a copy of its programs is put where it is not. */

@@ -5,7 +5,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { program } from "./binaries.ts";
 import type { Cluster } from "./cluster.ts";
-import { EmbeddedPostgresError, useYourOwn } from "./error.ts";
+import { codeOf, EmbeddedPostgresError, useYourOwn } from "./error.ts";
 import { anyLivesIn, livesIn } from "./processes.ts";
 import { commandAs } from "./user.ts";
 
@@ -91,12 +91,19 @@ export async function ensureServer({ cluster, settings, answers }: Wanted): Prom
       await sleep(pollMillis);
     }
   }
-  if (attempt && !attempt.ended) attempt.child.kill("SIGQUIT");
+  if (findServer(cluster.home)) throw stillStarting(cluster.home);
   throw new EmbeddedPostgresError(
     `the built-in Postgres in ${cluster.home} did not start; fix what its log says, ${useYourOwn}:\n` +
       (attempt?.output() || tail(cluster.logFile, 0)),
   );
 }
+
+/** Not killed: a long recovery would begin anew every time and never end. The next start adopts it. */
+const stillStarting = (home: string): EmbeddedPostgresError =>
+  new EmbeddedPostgresError(
+    `the built-in Postgres in ${home} is still starting after ${startMillisMax / 1000} s, perhaps recovering ` +
+      `from a crash: start again in a moment, and look into its log`,
+  );
 
 /** After a kill -9 the old sessions need a moment to notice; another starter may hold the lock or the port. */
 const isPassing = (output: string): boolean =>
@@ -161,9 +168,8 @@ function releaseLock(home: string): void {
 }
 
 /** Free at the time of asking; when another program is faster, the start is tried again. */
-async function freePort(preferred: number): Promise<number> {
-  const port = await listenOnce(preferred).catch(() => listenOnce(0));
-  return port;
+function freePort(preferred: number): Promise<number> {
+  return listenOnce(preferred).catch(() => listenOnce(0));
 }
 
 function listenOnce(port: number): Promise<number> {
@@ -187,7 +193,7 @@ export async function stopServer({ home, runAs, binaries }: Cluster, pid: number
       "-m",
       "fast",
     ]);
-    spawn(file, args, { ...options, stdio: "ignore" });
+    spawn(file, args, { ...options, stdio: "ignore" }).on("error", () => {});
     if (await ends(pid, home, stopMillisMax)) return;
   } else {
     for (const [signal, millisMax] of [
@@ -195,11 +201,19 @@ export async function stopServer({ home, runAs, binaries }: Cluster, pid: number
       ["SIGQUIT", killMillisMax],
     ] as const) {
       if (!livesIn(pid, home)) return;
-      process.kill(pid, signal);
+      signalTo(pid, signal);
       if (await ends(pid, home, millisMax)) return;
     }
   }
   throw new EmbeddedPostgresError(`the built-in Postgres, process ${pid}, does not stop: end it by hand`);
+}
+
+function signalTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (codeOf(error) !== "ESRCH") throw error;
+  }
 }
 
 async function ends(pid: number, home: string, millisMax: number): Promise<boolean> {

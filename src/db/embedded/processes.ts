@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { codeOf } from "./error.ts";
+import { codeOf, isDenied } from "./error.ts";
 
 const psMillisMax = 5_000;
 
@@ -27,11 +27,8 @@ export function livesIn(pid: number, home: string): boolean {
   if (!isAlive(pid)) return false;
   if (process.platform === "win32") return true;
   if (process.platform !== "linux") return ps(["-p", String(pid), "-o", "command="]).includes(home);
-  try {
-    return readlinkSync(`/proc/${pid}/cwd`) === home;
-  } catch {
-    return false;
-  }
+  const folder = folderOf(pid);
+  return folder === undefined ? argumentsOf(pid).includes(home) : folder === home;
 }
 
 /** Whether any process works in this data folder, e.g. a session that outlived its killed postmaster. */
@@ -40,8 +37,29 @@ export function anyLivesIn(home: string): boolean {
   // Without /proc the sessions do not show their folder: any Postgres might be one of ours.
   if (process.platform !== "linux") return /(^|\/)postgres\b/m.test(ps(["-axo", "command="]));
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  return pids.some((pid) => livesIn(Number(pid), home));
+  return pids.map(Number).some((pid) => livesIn(pid, home) || (isHidden(pid) && isAlive(pid)));
 }
+
+/** Undefined when hidden: root in a container may look only into processes of its own user. */
+function folderOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch (error) {
+    return isDenied(error) ? undefined : "";
+  }
+}
+
+/** Only the postmaster has the data folder among its arguments; its sessions write their state over them. */
+function argumentsOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
+
+const isHidden = (pid: number): boolean =>
+  folderOf(pid) === undefined && /^postgres(:|$)|\/postgres$/.test(argumentsOf(pid)[0] ?? "");
 
 function ps(args: string[]): string {
   try {

@@ -10,8 +10,8 @@ const nobodyId = 65_534;
  * As whom Postgres runs. It refuses to run as root, so a root process has two ways:
  * - `userns`: inside a user namespace in which root is called nobody. The files stay root's, and the data may
  *   lie below root's own home.
- * - `setuid`: where namespaces are forbidden, as the user nobody. Nobody cannot enter most folders of root, so
- *   the data lies in `/var/lib/holdfast`, not in the folder asked for.
+ * - `setuid`: where namespaces are forbidden (Docker's default), as the user nobody. When nobody cannot enter the
+ *   folder above the data, e.g. root's home, the data lies in `/var/lib/holdfast` instead.
  */
 export type RunAs = { mode: "direct" } | { mode: "userns" } | { mode: "setuid"; uid: number; gid: number };
 
