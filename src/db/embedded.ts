@@ -89,8 +89,8 @@ async function answers({ home, password }: Cluster, port: number): Promise<boole
     if (!row.present) await createDatabase(client);
     return true;
   } catch (error) {
-    if (codeOf(error).startsWith("28")) throw refused(home, error);
-    return false;
+    if (isPassing(codeOf(error))) return false;
+    throw unusable(home, error);
   } finally {
     await client.end().catch(() => {});
   }
@@ -105,8 +105,12 @@ async function createDatabase(client: pg.Client): Promise<void> {
   }
 }
 
-const refused = (home: string, cause: unknown): EmbeddedPostgresError =>
-  new EmbeddedPostgresError(
-    `the built-in Postgres in ${home} refuses the password kept beside the folder: put the right file back`,
-    { cause },
-  );
+/** The server is coming or going: network errors, timeouts (no code), classes 08 and 57 of Postgres. */
+const isPassing = (code: string): boolean => code === "" || /^(E[A-Z]+|08\w{3}|57\w{3})$/.test(code);
+
+function unusable(home: string, cause: unknown): EmbeddedPostgresError {
+  const why = codeOf(cause).startsWith("28")
+    ? "refuses the password kept beside the folder: put the right file back"
+    : `cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`;
+  return new EmbeddedPostgresError(`the built-in Postgres in ${home} ${why}`, { cause });
+}
