@@ -47,5 +47,4 @@ export interface Extracted<V> {
   source_id: string;
 }
 
-export const blocking = (findings: readonly Finding[]): Finding[] =>
-  findings.filter((f) => f.severity === "error");
+export const blocking = (findings: readonly Finding[]): Finding[] => findings.filter((f) => f.severity === "error");
