@@ -186,7 +186,7 @@ export class FencedSaver extends PostgresSaver {
     const parent = { thread_id, checkpoint_ns, checkpoint_id: parent_checkpoint_id };
     const tuple: CheckpointTuple = {
       config: { configurable: { thread_id, checkpoint_ns, checkpoint_id } },
-      checkpoint: withOurVersions(stored),
+      checkpoint: row.epoch === null ? withOurVersions(stored) : stored,
       metadata: row.metadata as CheckpointMetadata,
       pendingWrites: await this._loadWrites((row.pending_writes ?? []) as never),
     };

@@ -11,7 +11,8 @@ export interface CheckpointRow {
   metadata: unknown;
   channel_values: [Uint8Array, Uint8Array, Uint8Array][] | null;
   pending_writes: [Uint8Array, Uint8Array, Uint8Array, Uint8Array][] | null;
-  run_id: string | null;
+  /** Null when the stock saver wrote it. */
+  epoch: number | null;
 }
 
 export interface EventColumns {
@@ -55,9 +56,9 @@ export interface WritesParams {
 }
 
 const leaseOfRun = `select run_id, epoch from holdfast.runs
-   where run_id = $1 and thread_id = $2::uuid and epoch = $3 and status = 'running' for share`;
+   where run_id = $1 and thread_id = $2::text::uuid and epoch = $3 and status = 'running' for share`;
 const leaseOfThread = `select $1::uuid as run_id, epoch from holdfast.threads
-   where thread_id = $2::uuid and epoch = $3 for share`;
+   where thread_id = $2::text::uuid and epoch = $3 for share`;
 
 const insertEvents = (from: number): string => `
   insert into holdfast.run_events (run_id, seq, attempt, step, event, data)
@@ -174,7 +175,7 @@ export const writeAsThread = query({
 });
 
 const selectTuple = `
-select cp.thread_id, cp.checkpoint_ns, cp.checkpoint_id, cp.parent_checkpoint_id, cp.checkpoint, cp.metadata, cp.run_id,
+select cp.thread_id, cp.checkpoint_ns, cp.checkpoint_id, cp.parent_checkpoint_id, cp.checkpoint, cp.metadata, cp.epoch,
   (select array_agg(array[bl.channel::bytea, bl.type::bytea, bl.blob])
      from jsonb_each_text(cp.checkpoint -> 'channel_versions') v
      join public.checkpoint_blobs bl
