@@ -36,11 +36,13 @@ export interface SaverOptions {
   holder: Holder;
   events?: StepEvents;
   serializer?: SerializerProtocol;
+  /** Kept with every checkpoint, so that history can be searched by it. */
+  metadata?: Record<string, unknown>;
   /** Repeats a statement whose outcome is unknown, and counts what the fence refused. */
   write?: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
 }
 
-export type WriteKind = "checkpoint" | "write" | "event" | "input";
+export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect";
 
 type Row = statements.CheckpointRow;
 
@@ -49,13 +51,15 @@ export class FencedSaver extends PostgresSaver {
   readonly #on: Queryable;
   readonly #holder: Holder;
   readonly #events: StepEvents;
+  readonly #metadata: Record<string, unknown>;
   readonly #write: NonNullable<SaverOptions["write"]>;
 
-  constructor({ db, on, holder, events, serializer, write }: SaverOptions) {
+  constructor({ db, on, holder, events, serializer, write, metadata }: SaverOptions) {
     super(db.pool, serializer ?? strictSerializer);
     this.#on = on ?? db;
     this.#holder = holder;
     this.#events = events ?? noEvents;
+    this.#metadata = metadata ?? {};
     this.#write = write ?? ((_kind, statement) => statement());
   }
 
@@ -105,7 +109,7 @@ export class FencedSaver extends PostgresSaver {
         checkpointId: checkpoint.id,
         parentId,
         checkpoint: JSON.stringify(rest),
-        metadata: JSON.stringify(metadata),
+        metadata: JSON.stringify({ ...this.#metadata, ...metadata }),
         blobs,
         batch,
       });

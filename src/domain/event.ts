@@ -32,3 +32,13 @@ export interface StepEvents {
 export const noEvents: StepEvents = {
   take: () => Promise.resolve({ firstSeq: 0, attempt: 0, events: [], release: () => undefined }),
 };
+
+/** The stream of one attempt, being written: the saver takes from it, the engine puts into it. */
+export interface RunEvents extends StepEvents {
+  /** May be stored at once: tokens, custom events, values of a step that is committed. */
+  ready(event: PendingEvent): void;
+  /** Waits for the commit of its step in `checkpointNs`, or for the run's outcome. */
+  held(checkpointNs: string, event: PendingEvent): void;
+  /** Takes what no commit has claimed, for the outcome's own transaction, and stores the rest. */
+  finish(): Promise<PendingEvent[]>;
+}

@@ -21,6 +21,9 @@ export interface ThreadView {
   parked: boolean;
 }
 
+/** Error code of a resume whose question the graph of today does not ask. */
+export const graphVersionMismatch = "graph_version_mismatch";
+
 /** How an attempt ended. Deciding it is pure; `settle` applies it. */
 export type Outcome =
   | { kind: "success"; view: ThreadView; questions: Question[]; graphVersion: string }

@@ -88,7 +88,7 @@ async function lockedRun(tx: Queryable, { tenant, threadId, runId }: RunName): P
 }
 
 async function rest(tx: Queryable, threadId: string, epoch: number): Promise<void> {
-  const unchanged = { values: null, interrupts: null, error: null, graphVersion: null };
+  const unchanged = { values: null, interrupts: null, error: null, graphVersion: undefined };
   const open = await openRuns(tx, { threadId });
   const busy = open.some((run) => run.status !== "blocked");
   await settleThread(tx, { threadId, epoch, ...unchanged, status: busy ? "busy" : null });

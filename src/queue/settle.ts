@@ -7,7 +7,7 @@ import type { RunRow } from "../db/queries/rows.ts";
 import * as settling from "../db/queries/settle.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
-import type { Outcome } from "../domain/outcome.ts";
+import { graphVersionMismatch, type Outcome } from "../domain/outcome.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { escalationOf } from "./question.ts";
 
@@ -80,6 +80,10 @@ async function record(tx: Queryable, { run, outcome, finalEvents }: Settlement):
   if (finalEvents.length > 0) {
     await events.appendEvents(tx, { runId: run.run_id, attempt: run.attempt, events: finalEvents });
   }
+  // The answer was not used: the graph no longer asks this question. A human sees it again.
+  if (outcome.kind === "dead" && outcome.error.code === graphVersionMismatch) {
+    await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
+  }
   if (outcome.kind !== "success") return;
   const asked: string[] = [];
   for (const question of outcome.questions) {
@@ -100,7 +104,7 @@ async function showOnThread(tx: Queryable, run: RunRow, outcome: Outcome): Promi
     values: view === undefined ? null : JSON.stringify(view.values),
     interrupts: view === undefined ? null : JSON.stringify(view.interrupts),
     error: outcome.kind === "dead" ? outcome.error.message : null,
-    graphVersion: outcome.kind === "success" ? outcome.graphVersion : null,
+    graphVersion: outcome.kind === "success" ? (outcome.view.parked ? outcome.graphVersion : null) : undefined,
     status: open ? "busy" : settled,
   });
 }

@@ -129,7 +129,7 @@ export const settleThread = query({
 update holdfast.threads t
    set epoch = greatest(t.epoch, $2), updated_at = holdfast.now(),
        "values" = coalesce($3, t."values"), interrupts = coalesce($4, t.interrupts),
-       error = $5, graph_version = coalesce($6, t.graph_version),
+       error = $5, graph_version = case when $8::boolean then $6 else t.graph_version end,
        status = coalesce($7, case when exists (select 1 from holdfast.escalations e
                                                 where e.thread_id = $1 and e.status = 'open') then 'interrupted' else 'idle' end)
  where t.thread_id = $1 returning t.thread_id`,
@@ -139,10 +139,11 @@ update holdfast.threads t
     values: string | null;
     interrupts: string | null;
     error: string | null;
-    graphVersion: string | null;
+    /** The graph that parked the thread, null when it does not wait; undefined keeps what is there. */
+    graphVersion: string | null | undefined;
     /** Null: as the thread's open questions say. */
     status: "idle" | "interrupted" | "error" | "busy" | null;
-  }) => [p.threadId, p.epoch, p.values, p.interrupts, p.error, p.graphVersion, p.status],
+  }) => [p.threadId, p.epoch, p.values, p.interrupts, p.error, p.graphVersion ?? null, p.status, p.graphVersion !== undefined],
   row: (raw) => raw.thread_id as string,
 });
 
