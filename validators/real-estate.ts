@@ -1,0 +1,21 @@
+import {
+  blocking,
+  checkGrounding,
+  compareDate,
+  compareMoney,
+  compareName,
+  type DomainValidator,
+  type Finding,
+  foldName,
+  formatMoney,
+  type GroundedField,
+  indexSources,
+  isIsoDate,
+  missingFields,
+  numericOrder,
+  parseOutput,
+  type SourceIndex,
+  type ValidationContext,
+  z,
+} from "holdfast";
+import { checkAmounts } from "./real-estate/amounts.ts";
