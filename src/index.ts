@@ -1,12 +1,14 @@
 /** "holdfast": all that graphs/ and validators/ may import. */
 export { z } from "zod";
+export { dateFields, moneyField, nameField } from "./domain/comparison.ts";
+export { type IsoDate, isIsoDate } from "./domain/dates.ts";
 export {
-  compareDate,
-  compareMoney,
-  compareName,
-  type DateWitness,
-} from "./domain/comparison.ts";
-export { findDates, type IsoDate, isIsoDate, numericOrder, readDate } from "./domain/dates.ts";
+  extractedDate,
+  extractedMoney,
+  extractedName,
+  isoDateSchema,
+  moneySchema,
+} from "./domain/extracted.ts";
 export {
   blocking,
   type DomainValidator,
@@ -16,15 +18,13 @@ export {
   type SourceDocument,
   type ValidationContext,
 } from "./domain/finding.ts";
-export { containsName, foldName, foldText } from "./domain/fold.ts";
+export { foldName } from "./domain/fold.ts";
 export {
-  type Comparison,
   checkGrounding,
   findQuote,
   type GroundedField,
-  indexSource,
   indexSources,
   type SourceIndex,
 } from "./domain/grounding.ts";
-export { findMoney, formatMoney, type Money, moneyPairs, sameMoney } from "./domain/money.ts";
+export { contradictions, formatMoney, type Money, sameMoney } from "./domain/money.ts";
 export { missingFields, parseOutput } from "./domain/parse-output.ts";

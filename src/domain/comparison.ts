@@ -1,6 +1,7 @@
-import { type IsoDate, type NumericOrder, readDate } from "./dates.ts";
+import { type IsoDate, type NumericOrder, numericOrder, readDate } from "./dates.ts";
+import type { Extracted, Finding } from "./finding.ts";
 import { containsName } from "./fold.ts";
-import type { Comparison } from "./grounding.ts";
+import type { Comparison, GroundedField, SourceIndex } from "./grounding.ts";
 import { findMoney, formatMoney, type Money, sameMoney } from "./money.ts";
 
 /** What may decide between the two readings of a date such as 03/04/2026. */
@@ -20,7 +21,9 @@ export function compareDate(value: IsoDate, quote: string, witness: DateWitness 
     const settled = settle(reading, witness);
     if (settled) return equalOrDiffers(value === settled, [settled]);
     const readings = [reading.monthFirst, reading.dayFirst];
-    return readings.includes(value) ? { status: "ambiguous", readings } : { status: "differs", stated: readings };
+    return readings.includes(value)
+      ? { status: "ambiguous", readings }
+      : { status: "differs", stated: readings };
   }
   if (!reading.dates.includes(value)) return { status: "differs", stated: reading.dates };
   if (reading.ambiguous) return { status: "ambiguous", readings: reading.dates };
@@ -41,6 +44,38 @@ export function compareMoney(value: Money, quote: string): Comparison {
 /** Compares a name with its quote: its words must stand in the quote, whatever their case and punctuation. */
 export function compareName(value: string, quote: string): Comparison {
   return containsName(quote, value) ? { status: "equal" } : { status: "differs", stated: [`"${quote}"`] };
+}
+
+/** A date to check. */
+export interface DateField {
+  path: string;
+  extracted: Extracted<IsoDate>;
+  recorded?: IsoDate | undefined;
+  unreadable?: Finding["severity"];
+}
+
+/** Makes date fields whose ambiguous dates are settled by their own document, which is read at most once. */
+export function dateFields(indexes: ReadonlyMap<string, SourceIndex>): (field: DateField) => GroundedField {
+  const orders = new Map<string, NumericOrder | null>();
+  const orderIn = (sourceId: string): NumericOrder | null => {
+    const known = orders.get(sourceId);
+    if (known !== undefined) return known;
+    const order = numericOrder(indexes.get(sourceId)?.text ?? "");
+    orders.set(sourceId, order);
+    return order;
+  };
+  return ({ path, extracted, recorded, unreadable = "error" }) => {
+    const witness: DateWitness = { recorded, order: () => orderIn(extracted.source_id) };
+    return { path, extracted, unreadable, compare: (quote) => compareDate(extracted.value, quote, witness) };
+  };
+}
+
+export function moneyField(path: string, extracted: Extracted<Money>): GroundedField {
+  return { path, extracted, compare: (quote) => compareMoney(extracted.value, quote) };
+}
+
+export function nameField(path: string, extracted: Extracted<string>): GroundedField {
+  return { path, extracted, compare: (quote) => compareName(extracted.value, quote) };
 }
 
 function settle(reading: { monthFirst: IsoDate; dayFirst: IsoDate }, witness: DateWitness): IsoDate | null {

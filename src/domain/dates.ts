@@ -17,7 +17,8 @@ export type DateReading =
   | { kind: "ambiguous"; monthFirst: IsoDate; dayFirst: IsoDate }
   | { kind: "several"; dates: IsoDate[]; ambiguous: boolean };
 
-const monthNames = "january february march april may june july august september october november december".split(" ");
+const monthNames =
+  "january february march april may june july august september october november december".split(" ");
 const dayWords = (
   "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth " +
   "sixteenth seventeenth eighteenth nineteenth twentieth twenty-first twenty-second twenty-third twenty-fourth " +
@@ -36,7 +37,10 @@ const notAfterDay = "(?<!\\d)(?<!\\d\\s?[/.,-]\\s?)(?<!\\d\\s?(?:st|nd|rd|th)?\\
 
 const patterns: readonly RegExp[] = [
   new RegExp(`\\b${month}\\s?(?:the\\s)?${digits}\\s?,?\\s?${year}`, "gi"),
-  new RegExp(`${notAfterDay}${digits}\\s?(?:day\\s)?(?:of\\s)?\\s?${month}\\s?,?\\s?(?:in the year\\s)?${year}`, "gi"),
+  new RegExp(
+    `${notAfterDay}${digits}\\s?(?:day\\s)?(?:of\\s)?\\s?${month}\\s?,?\\s?(?:in the year\\s)?${year}`,
+    "gi",
+  ),
   new RegExp(`\\b${words}\\s(?:day\\s)?(?:of\\s)?${month}\\s?,?\\s?(?:in the year\\s)?${year}`, "gi"),
   new RegExp(`(?<!\\d)(?<day>\\d{1,2})-${month}-(?<year>\\d{4}|\\d{2})(?!\\d)`, "gi"),
   /(?<![\d/.-])(?<year>\d{4})(?<mark>[-/.])(?<monthNumber>\d{1,2})\k<mark>(?<day>\d{1,2})(?![\d]|[-/.]\d)/g,
@@ -48,7 +52,10 @@ const numeric =
 /** Each date a text states, in order. Dates that no calendar has (30 February) are not dates. */
 export function findDates(text: string): StatedDate[] {
   const folded = foldText(text).text;
-  const found = [...patterns.flatMap((pattern) => matches(folded, pattern, namedDate)), ...numericDates(folded)];
+  const found = [
+    ...patterns.flatMap((pattern) => matches(folded, pattern, namedDate)),
+    ...numericDates(folded),
+  ];
   found.sort((a, b) => a.start - b.start || b.end - a.end);
   return found.filter((date, at) => !found.slice(0, at).some((earlier) => earlier.end > date.start));
 }

@@ -132,7 +132,11 @@ class Folding {
 
   private grow(): void {
     const capacity = this.units.length * 2 + 64;
-    const larger = { units: new Uint16Array(capacity), starts: new Uint32Array(capacity), ends: new Uint32Array(capacity) };
+    const larger = {
+      units: new Uint16Array(capacity),
+      starts: new Uint32Array(capacity),
+      ends: new Uint32Array(capacity),
+    };
     larger.units.set(this.units);
     larger.starts.set(this.starts);
     larger.ends.set(this.ends);

@@ -1,5 +1,5 @@
 import type { Evidence, Extracted, Finding, SourceDocument } from "./finding.ts";
-import { clip, foldText, type FoldedText } from "./fold.ts";
+import { clip, type FoldedText, foldText } from "./fold.ts";
 
 /** A source made ready for many quotes: folded once, then each quote is one substring search. */
 export interface SourceIndex {

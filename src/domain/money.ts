@@ -22,12 +22,35 @@ export interface MoneyPair {
 }
 
 const symbols: Readonly<Record<string, string>> = {
-  $: "USD", us$: "USD", "u.s.$": "USD", ca$: "CAD", c$: "CAD", au$: "AUD", a$: "AUD", "€": "EUR", "£": "GBP", "¥": "JPY",
+  $: "USD",
+  us$: "USD",
+  "u.s.$": "USD",
+  ca$: "CAD",
+  c$: "CAD",
+  au$: "AUD",
+  a$: "AUD",
+  "€": "EUR",
+  "£": "GBP",
+  "¥": "JPY",
 };
-const names: Readonly<Record<string, string>> = { dollar: "USD", euro: "EUR", pound: "GBP", franc: "CHF", yen: "JPY" };
+const names: Readonly<Record<string, string>> = {
+  dollar: "USD",
+  euro: "EUR",
+  pound: "GBP",
+  franc: "CHF",
+  yen: "JPY",
+};
 const minorDigits: Readonly<Record<string, number>> = { JPY: 0 };
 const scales: Readonly<Record<string, number>> = {
-  k: 3, thousand: 3, m: 6, mm: 6, mn: 6, million: 6, b: 9, bn: 9, billion: 9,
+  k: 3,
+  thousand: 3,
+  m: 6,
+  mm: 6,
+  mn: 6,
+  million: 6,
+  b: 9,
+  bn: 9,
+  billion: 9,
 };
 
 const code = "USD|EUR|GBP|CHF|CAD|AUD|JPY";
@@ -36,7 +59,10 @@ const scale = "(?:\\s?(?<scale>thousand|million|billion|mm|mn|bn|[kmb])\\b)?";
 const number = "(?<number>\\d[\\d,.']*(?<=\\d)|\\.\\d+)";
 const unit = `(?:(?:US|U\\.S\\.|United States|Canadian|Australian)\\s)?(?:dollars?|euros?|pounds?(?: sterling)?|(?:Swiss )?francs?|yen)\\b|(?:${code})\\b`;
 const digitPatterns: readonly RegExp[] = [
-  new RegExp(`(?<![\\p{L}\\d])(?<before>(?:${code})\\s?(?:${symbol})?|${symbol})\\s?${number}${scale}(?:\\s(?<after>${unit}))?`, "giu"),
+  new RegExp(
+    `(?<![\\p{L}\\d])(?<before>(?:${code})\\s?(?:${symbol})?|${symbol})\\s?${number}${scale}(?:\\s(?<after>${unit}))?`,
+    "giu",
+  ),
   new RegExp(`(?<![\\p{L}\\d.,/$€£¥])${number}${scale}\\s?\\)?\\s?(?<after>${unit})`, "giu"),
 ];
 
@@ -68,8 +94,29 @@ export function moneyPairs(text: string): MoneyPair[] {
     if (!second || first.form === second.form) return [];
     const between = folded.slice(first.end, second.start);
     if (!/^[\s,;:()/=-]{0,8}$/.test(between)) return [];
-    return first.form === "words" ? [{ words: first, digits: second }] : [{ words: second, digits: first }];
+    if (first.form === "words") return [{ words: first, digits: second }];
+    // "$500,000 (Five …)" is a pair; the next line of a list after an amount is not.
+    return /[(/=-]/.test(between) ? [{ words: second, digits: first }] : [];
   });
+}
+
+/**
+ * Where a quote's amount in words and in digits disagree. `surroundings` is the passage the quote stands in: a quote of the
+ * digits alone does not hide the words beside them.
+ */
+export function contradictions(quote: string, surroundings: string): MoneyPair[] {
+  const stated = findMoney(quote);
+  const beside = moneyPairs(surroundings).filter(({ words, digits }) =>
+    stated.some((money) => sameMoney(money, money.form === "words" ? words : digits)),
+  );
+  const differing = beside.filter(({ words, digits }) => !sameMoney(words, digits));
+  if (differing.length > 0) return differing;
+  const inDigits = stated.filter((money) => money.form === "digits");
+  const [digits] = inDigits;
+  const unmatched = stated.find(
+    (money) => money.form === "words" && !inDigits.some((other) => sameMoney(money, other)),
+  );
+  return digits && unmatched ? [{ words: unmatched, digits }] : [];
 }
 
 export function sameMoney(a: Money, b: Money): boolean {
@@ -102,7 +149,10 @@ function wordsMoney(match: RegExpExecArray): StatedMoney[] {
   const currency = currencyOf(undefined, groups.unit) ?? currencyOf(symbolIn(groups.parens), undefined);
   const whole = readNumberWords(groups.run ?? "");
   if (!currency || whole === null) return [];
-  const hundredths = readCents(groups.inner_hundredths ?? groups.hundredths, groups.inner_centWords ?? groups.centWords);
+  const hundredths = readCents(
+    groups.inner_hundredths ?? groups.hundredths,
+    groups.inner_centWords ?? groups.centWords,
+  );
   const places = minorDigits[currency] ?? 2;
   if (hundredths === null || (hundredths > 0 && places !== 2)) return [];
   const minor_units = whole * 10 ** places + hundredths;
@@ -120,7 +170,9 @@ function readCents(digits: string | undefined, words: string | undefined): numbe
 }
 
 function symbolIn(brackets: string | undefined): string | undefined {
-  return brackets && new RegExp(`^\\s?((?:${code})\\s?(?:${symbol})?|${symbol})\\s?\\d`, "i").exec(brackets)?.[1];
+  return (
+    brackets && new RegExp(`^\\s?((?:${code})\\s?(?:${symbol})?|${symbol})\\s?\\d`, "i").exec(brackets)?.[1]
+  );
 }
 
 /** A name or code behind the amount is more exact than `$` before it: `$500 CAD`. */
@@ -142,11 +194,17 @@ function namedCurrency(unit: string): string | null {
 
 /** "1,234.50" and "1.234,50" as digits and a decimal place; null where the grouping makes no sense. */
 function readDecimal(written: string, currency: string): { digits: string; places: number } | null {
-  const plain = /^(?<whole>\d+|\d{1,3}(?:,\d{3})+|\d{1,3}(?:'\d{3})+)(?:\.(?<part>\d+))?$/.exec(written)?.groups;
+  const plain = /^(?<whole>\d+|\d{1,3}(?:,\d{3})+|\d{1,3}(?:'\d{3})+)(?:\.(?<part>\d+))?$/.exec(
+    written,
+  )?.groups;
   const continental = /^(?<whole>\d{1,3}(?:\.\d{3})+|\d+)(?:,(?<part>\d{1,2}))?$/.exec(written)?.groups;
   // "€500.000" is half a million; "$500.000" is a slip that nobody should guess at.
   const threePlaces = plain?.part?.length === 3 && /^\d{1,3}$/.test(plain.whole ?? "");
-  const groups = threePlaces ? (currency === "EUR" || currency === "CHF" ? continental : undefined) : (plain ?? continental);
+  const groups = threePlaces
+    ? currency === "EUR" || currency === "CHF"
+      ? continental
+      : undefined
+    : (plain ?? continental);
   if (!groups) return null;
   const part = groups.part ?? "";
   return { digits: `${(groups.whole ?? "").replace(/[,.']/g, "")}${part}`, places: part.length };

@@ -12,7 +12,11 @@ const wordsMax = 40;
 
 /** Reads "four hundred twenty-five thousand". Words that are no number in this order ("five six") are null. */
 export function readNumberWords(text: string): number | null {
-  const words = text.toLowerCase().replace(/fourty/g, "forty").split(/[^a-z]+/).filter((word) => word !== "" && word !== "and");
+  const words = text
+    .toLowerCase()
+    .replace(/fourty/g, "forty")
+    .split(/[^a-z]+/)
+    .filter((word) => word !== "" && word !== "and");
   if (words.length === 0 || words.length > wordsMax) return null;
   if (words.length === 1 && words[0] === "zero") return 0;
   let rest = words;

@@ -17,7 +17,8 @@ export function parseOutput<T>(schema: z.ZodType<T>, output: unknown): ParsedOut
   const whole = schema.safeParse(output);
   if (whole.success) return { record: whole.data, findings: [] };
   const findings = whole.error.issues.slice(0, issuesMax).map(schemaFinding);
-  if (typeof output !== "object" || output === null || Array.isArray(output)) return { record: null, findings };
+  if (typeof output !== "object" || output === null || Array.isArray(output))
+    return { record: null, findings };
   const malformed = new Set(whole.error.issues.map((issue) => issue.path[0]));
   const rest = Object.fromEntries(Object.entries(output).filter(([field]) => !malformed.has(field)));
   const parsed = schema.safeParse(rest);
@@ -47,5 +48,10 @@ function isEmpty(field: unknown): boolean {
 }
 
 function schemaFinding(issue: z.core.$ZodIssue): Finding {
-  return { path: issue.path.map(String).join("."), code: "schema", severity: "error", message: issue.message };
+  return {
+    path: issue.path.map(String).join("."),
+    code: "schema",
+    severity: "error",
+    message: issue.message,
+  };
 }
