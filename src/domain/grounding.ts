@@ -41,22 +41,21 @@ export function indexSource(source: SourceDocument): SourceIndex {
   return { source_id: source.source_id, text: source.text, folded: foldText(source.text) };
 }
 
-/** Finds a quote. A quote with an omission mark is found when all its pieces are found in order. */
+/** Finds a quote. One with omission marks is found when all its pieces are; its span covers them all. */
 export function findQuote(index: SourceIndex, quote: string): Found | null {
   const whole = findPiece(index, quote, 0);
   if (whole) return { ...evidence(index, whole), elided: false };
   const pieces = splitOmissions(quote);
   if (pieces.length < 2 || pieces.length > omissionsMax) return null;
-  let from = 0;
-  let start = -1;
-  let end = -1;
+  const hits: Hit[] = [];
   for (const piece of pieces) {
-    const hit = findPiece(index, piece, from);
+    // Expert labels quote a definition after its use, so a piece may also stand before the last one.
+    const hit = findPiece(index, piece, hits.at(-1)?.next ?? 0) ?? findPiece(index, piece, 0);
     if (!hit) return null;
-    if (start < 0) start = hit.start;
-    end = hit.end;
-    from = hit.next;
+    hits.push(hit);
   }
+  const start = Math.min(...hits.map((hit) => hit.start));
+  const end = Math.max(...hits.map((hit) => hit.end));
   return { ...evidence(index, { start, end }), elided: true };
 }
 
@@ -93,7 +92,7 @@ function checkField(field: GroundedField, index: SourceIndex | undefined): Findi
   const { elided, ...span } = found;
   const findings = compareFinding(field, span, elided);
   if (elided) {
-    const message = `The quote "${clip(extracted.quote)}" leaves words out; its pieces were found in order.`;
+    const message = `The quote "${clip(extracted.quote)}" leaves words out; each of its pieces was found.`;
     findings.push({ path: `${path}.quote`, code: "quote_elided", severity: "warn", message, evidence: span });
   }
   return findings;
@@ -140,16 +139,16 @@ interface Hit {
 }
 
 function findPiece(index: SourceIndex, piece: string, from: number): Hit | null {
-  const { text, starts, ends } = index.folded;
+  const { text, startOf, endOf } = index.folded;
   const needle = foldText(piece).text.trim();
   if (needle === "") return null;
   let at = text.indexOf(needle, from);
   // A hit that cuts a character in two ("e" of a decomposed "é") is not the quote; the next one may be.
   for (let tries = 0; at >= 0 && tries < partialHitsMax; tries += 1) {
     const last = at + needle.length - 1;
-    const wholeStart = at === 0 || starts[at] !== starts[at - 1];
-    const wholeEnd = last === text.length - 1 || starts[last] !== starts[last + 1];
-    if (wholeStart && wholeEnd) return { start: starts[at] ?? 0, end: ends[last] ?? 0, next: last + 1 };
+    const wholeStart = at === 0 || startOf(at) !== startOf(at - 1);
+    const wholeEnd = last === text.length - 1 || startOf(last) !== startOf(last + 1);
+    if (wholeStart && wholeEnd) return { start: startOf(at), end: endOf(last), next: last + 1 };
     at = text.indexOf(needle, at + 1);
   }
   return null;
