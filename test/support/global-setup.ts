@@ -1,0 +1,2 @@
+/** Nothing to set up for pure tests. */
+export function setup(): void {}
