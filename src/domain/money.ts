@@ -56,14 +56,15 @@ const scales: Readonly<Record<string, number>> = {
 const code = "USD|EUR|GBP|CHF|CAD|AUD|JPY";
 const symbol = "u\\.s\\.\\$|us\\$|ca\\$|c\\$|au\\$|a\\$|[$€£¥]";
 const scale = "(?:\\s?(?<scale>thousand|million|billion|mm|mn|bn|[kmb])\\b)?";
-const number = "(?<number>\\d[\\d,.']*(?<=\\d)|\\.\\d+)";
+// A number longer than any amount is no amount, and costs no more than this to refuse.
+const number = "(?<number>\\d[\\d,.']{0,30}(?<=\\d)(?!\\d|[,.']\\d)|\\.\\d{1,4}(?!\\d))";
 const unit = `(?:(?:US|U\\.S\\.|United States|Canadian|Australian)\\s)?(?:dollars?|euros?|pounds?(?: sterling)?|(?:Swiss )?francs?|yen)\\b|(?:${code})\\b`;
 const digitPatterns: readonly RegExp[] = [
   new RegExp(
     `(?<![\\p{L}\\d])(?<before>(?:${code})\\s?(?:${symbol})?|${symbol})\\s?${number}${scale}(?:\\s(?<after>${unit}))?`,
     "giu",
   ),
-  new RegExp(`(?<![\\p{L}\\d.,/$€£¥])${number}${scale}\\s?\\)?\\s?(?<after>${unit})`, "giu"),
+  new RegExp(`(?<![\\p{L}\\d.,'/$€£¥])${number}${scale}\\s?\\)?\\s?(?<after>${unit})`, "giu"),
 ];
 
 const word =
