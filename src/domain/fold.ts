@@ -105,10 +105,8 @@ class Folding {
   private last = dropped;
 
   copy(original: string, start: number, end: number): void {
-    // A space that was folded before this one has already said it.
-    const from = start < end && this.repeats(original.charCodeAt(start)) ? start + 1 : start;
-    if (from >= end) return;
-    this.add(original.slice(from, end), from, 0);
+    if (start >= end) return;
+    this.add(original.slice(start, end), start, 0);
     this.last = original.charCodeAt(end - 1);
   }
 

@@ -34,6 +34,7 @@ describe("findQuote", () => {
     ["another word order", "Seller and Buyer", "Buyer and Seller"],
     ["an empty quote", "anything", " \n "],
     ["a letter without its accent", "José", "Jose"],
+    ["a letter without its combining accent", "Jose\u0301", "Jose"],
     ["half a ligature", "o\ufb03ce", "of"],
   ])("does not accept %s", (_what, text, quote) => {
     expect(quoted(text, quote)).toBeNull();
@@ -172,6 +173,15 @@ describe("checkGrounding", () => {
     expect(codes(field("2026-03-04", "2026-03-04"))).toEqual([]);
     expect(codes(field("2026-04-03", "2026-03-04"))).toEqual(["notice.value value_differs_from_quote error"]);
     expect(codes(field("2026-03-05", "2026-03-05"))).toEqual(["notice.value value_differs_from_quote error"]);
+  });
+
+  it("keeps a date open when the record and the document disagree on it", () => {
+    const source = indexSources([{ source_id: "doc", text: "Signed 25/12/2025. Notice on 03/04/2026." }]);
+    const field = (recorded?: string) =>
+      dateFields(source)({ path: "notice", extracted: read("2026-04-03", "03/04/2026"), recorded });
+    expect(checkGrounding([field()], source)).toEqual([]);
+    expect(checkGrounding([field("2026-04-03")], source)).toEqual([]);
+    expect(checkGrounding([field("2026-03-04")], source)).toMatchObject([{ code: "ambiguous_date" }]);
   });
 
   it("does not make one date of two pieces of a quote", () => {

@@ -129,6 +129,18 @@ describe("the real-estate validator", () => {
     ]);
   });
 
+  it("wants each contingency after the offer and before the closing, not on the same day", () => {
+    const on = (date: string, quote: string): string[] =>
+      codes(
+        validate(
+          { ...sound, contingency_dates: [{ kind: "inspection", ...read(date, quote) }] },
+          { businessDate: "2026-01-01" },
+        ),
+      );
+    expect(on("2026-03-02", "Offer of March 2, 2026")).toEqual(["contingency_dates.0.value date_order"]);
+    expect(on("2026-04-20", "Closing on April 20, 2026")).toEqual(["contingency_dates.0.value date_order"]);
+  });
+
   it("does not pass over the deadlines when the business date is no date", () => {
     expect(codes(validate(sound, { businessDate: "today" }))).toEqual([" business_date_invalid"]);
   });
