@@ -1,0 +1,2 @@
+/** Nothing to prepare yet. */
+export async function setup(): Promise<void> {}
