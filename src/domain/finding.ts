@@ -47,4 +47,5 @@ export interface Extracted<V> {
   source_id: string;
 }
 
-export const blocking = (findings: readonly Finding[]): Finding[] => findings.filter((f) => f.severity === "error");
+export const blocking = (findings: readonly Finding[]): Finding[] =>
+  findings.filter((f) => f.severity === "error");
