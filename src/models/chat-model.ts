@@ -35,6 +35,8 @@ export function chatModel(options: ChatModelOptions): ChatOpenAI {
     ...(options.outputTokensMax === undefined ? {} : { maxTokens: options.outputTokensMax }),
     configuration: {
       maxRetries: 0,
+      // The client prints chunks that it cannot read, and with them what the documents say.
+      logLevel: "off",
       baseURL: options.baseURL ?? defaultBaseURL,
       ...(options.headers === undefined ? {} : { defaultHeaders: { ...options.headers } }),
     },

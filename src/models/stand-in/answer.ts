@@ -32,10 +32,12 @@ function extract(reader: Reader, documents: readonly PromptDocument[], repair: R
   const answer: Record<string, unknown> = {};
   let ambiguous = 0;
   for (const name of names) {
-    if (repair !== undefined && !repair.fields.includes(name)) {
-      if (repair.previous[name] !== undefined) answer[name] = repair.previous[name];
-      continue;
+    const kept = repair !== undefined && !repair.fields.includes(name);
+    if (kept && repair.previous[name] !== undefined) {
+      answer[name] = repair.previous[name];
+      if (firstFound(reader, documents, name, "quick")?.ambiguous === true) ambiguous++;
     }
+    if (kept) continue;
     const found = firstFound(reader, documents, name, care);
     if (found === undefined) continue;
     answer[name] = found.written;

@@ -2,6 +2,8 @@ import { findDates } from "./dates.ts";
 import { findLabelled } from "./labelled.ts";
 import { type Care, type Found, matchesOf, type Reading } from "./reading.ts";
 
+const preambleCharactersMax = 12_000;
+
 const labels = {
   agreement_date: [
     /\b(?:made|entered\s+into|dated|executed|signed)\b[^.;]{0,60}?\b(?:as\s+of|on|this|effective)\b/gi,
@@ -26,10 +28,12 @@ export function readCommercialContract(text: string, care: Care) {
   const dates = findDates(text);
   const labelled = (field: keyof typeof labels, readings: readonly Reading<string>[]) => () =>
     findLabelled({ text, labels: labels[field], readings, care });
+  // A contract is dated where it begins; later "dated as of" speaks of other papers.
+  const opening = dates.filter((date) => date.end <= preambleCharactersMax);
   return {
     document_name: () => findDocumentName(text),
     parties: () => findParties(text, care),
-    agreement_date: labelled("agreement_date", dates),
+    agreement_date: labelled("agreement_date", opening.length > 0 ? opening : dates),
     effective_date: labelled("effective_date", dates),
     expiration_date: labelled("expiration_date", dates),
     governing_law: () => findGoverningLaw(text),
@@ -55,7 +59,6 @@ function findDocumentName(text: string): Found<string> | undefined {
 const company =
   "[A-Z][\\w&.'’/-]*(?:,?\\s+(?:of|and|the|for|de|&|[A-Z(][\\w&.'’/)-]*)){0,9}?(?:,?\\s+(?:Inc|INC|LLC|L\\.L\\.C|Ltd|LTD|Limited|LIMITED|Corp|CORP|Corporation|CORPORATION|Company|COMPANY|Co|LLP|LP|L\\.P|N\\.A|S\\.A|GmbH|AG|B\\.V|PLC|plc|Bank|Trust)\\b\\.?)+";
 const partiesMax = 12;
-const preambleCharactersMax = 12_000;
 
 /** A party is a name with a defined term behind it, near the top; a careful look also takes company names without one. */
 function findParties(text: string, care: Care): Found<string>[] {
@@ -88,21 +91,22 @@ function findParties(text: string, care: Care): Found<string>[] {
 const place =
   "(?<place>(?:(?:the\\s+)?(?:State|Commonwealth|Republic|Province|People['’]s\\s+Republic)\\s+of\\s+)?(?:the\\s+)?[A-Z][a-zA-Z]+(?:\\s+(?:of\\s+)?[A-Z][a-zA-Z]+){0,3})";
 const laws = [
-  new RegExp(`\\bgovern[^.;]{0,160}?\\blaws?\\s+(?:of|in)\\s+(?:force\\s+in\\s+)?${place}`, "u"),
-  new RegExp(`\\bgovern[^.;]{0,120}?\\b(?:by|with)\\s+(?:the\\s+)?${place}\\s+laws?\\b`, "u"),
-  new RegExp(`\\blaws?\\s+of\\s+${place}`, "u"),
+  new RegExp(`\\b[Gg]overn[^.;]{0,160}?\\b[Ll]aws?\\s+(?:of|in)\\s+(?:force\\s+in\\s+)?${place}`, "u"),
+  new RegExp(`\\b[Gg]overn[^.;]{0,120}?\\b(?:by|with)\\s+(?:the\\s+)?${place}\\s+laws?\\b`, "u"),
+  new RegExp(`\\b[Ll]aws?\\s+of\\s+${place}`, "u"),
 ];
 
 function findGoverningLaw(text: string): Found<string> | undefined {
   for (const pattern of laws) {
-    const match = pattern.exec(text);
-    const quote = match?.groups?.place;
-    if (quote === undefined) continue;
-    const value = quote
-      .replaceAll(/\s+/g, " ")
-      .replace(/^(?:the\s+)?(?:State|Commonwealth)\s+of\s+/i, "")
-      .replace(/^the\s+/, "");
-    return { value, quote, ambiguous: false };
+    for (const match of matchesOf(text, pattern)) {
+      const quote = match.groups?.place;
+      if (quote === undefined || /^(?:the\s+)?(?:United\s+States|Act|Parties)/i.test(quote)) continue;
+      const value = quote
+        .replaceAll(/\s+/g, " ")
+        .replace(/^(?:the )?(?:State|Commonwealth|Province) of /i, "")
+        .replace(/^the /, "");
+      return { value, quote, ambiguous: false };
+    }
   }
   return undefined;
 }

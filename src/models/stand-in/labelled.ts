@@ -1,8 +1,16 @@
-import { type Care, type Found, matchesOf, paragraphAt, type Reading, sentenceAt } from "./reading.ts";
+import {
+  type Care,
+  type Found,
+  matchesOf,
+  paragraphAt,
+  type Reading,
+  type Span,
+  sentenceAt,
+} from "./reading.ts";
 
 export interface LabelledField<V> {
   text: string;
-  /** The commonest wording first. A quick look knows only that one. */
+  /** The commonest wordings first. A quick look knows only those. */
   labels: readonly RegExp[];
   readings: readonly Reading<V>[];
   care: Care;
@@ -13,14 +21,15 @@ export function findLabelled<V>(field: LabelledField<V>): Found<V> | undefined {
   return field.care === "quick" ? nearParagraph(field) : nearLabel(field);
 }
 
+/** How many of the wordings a quick look knows. */
+const quickLabels = 2;
+
 /**
- * The typical slip of a hasty reader, kept on purpose so that there is something to repair: the quote is the sentence
- * with the label, the value is the first one of the whole paragraph.
+ * The typical slip of a hasty reader, kept on purpose so that there is something to repair: where a paragraph states
+ * several values, the quote is the sentence with the label, but the value is the first one of the paragraph.
  */
 function nearParagraph<V>({ text, labels, readings }: LabelledField<V>): Found<V> | undefined {
-  const [label] = labels;
-  if (label === undefined) return undefined;
-  for (const match of matchesOf(text, label)) {
+  for (const match of labels.slice(0, quickLabels).flatMap((label) => matchesOf(text, label))) {
     const paragraph = paragraphAt(text, match.index);
     const inside = readings.filter((r) => r.start >= paragraph.start && r.end <= paragraph.end);
     const line = sentenceAt(text, match.index);
@@ -28,13 +37,15 @@ function nearParagraph<V>({ text, labels, readings }: LabelledField<V>): Found<V
       ? inside.filter((r) => r.start >= line.start && r.end <= line.end)
       : inside;
     if (first === undefined) continue;
-    return { value: first.value, quote: text.slice(line.start, line.end), ambiguous: distinct(inside) > 1 };
+    const ambiguous = distinct(inside) > 1;
+    const quote = ambiguous ? line : sentenceAt(text, first.start);
+    return { value: first.value, quote: text.slice(quote.start, quote.end), ambiguous };
   }
   return undefined;
 }
 
 /** In a list of `label: value` lines nobody mistakes the neighbour's value for this one. */
-const isForm = (text: string, { start, end }: { start: number; end: number }): boolean =>
+const isForm = (text: string, { start, end }: Span): boolean =>
   !text.slice(start, end).includes("\n") && /^[^:]{2,60}:\s/.test(text.slice(start, end));
 
 const reachCharacters = 220;
@@ -73,8 +84,10 @@ function nearest<V>(text: string, match: RegExpExecArray, readings: readonly Rea
     return { reading: defined, score: 0 };
   const within = readings.find((r) => r.start < end && r.end > match.index);
   if (within !== undefined) return { reading: within, score: 0 };
+  const paragraph = paragraphAt(text, match.index);
   const following = readings.find((r) => r.start >= end);
-  if (following !== undefined && following.start - end <= reachCharacters) {
+  const reach = Math.min(end + reachCharacters, paragraph.end);
+  if (following !== undefined && following.start < reach) {
     const score = following.start - end + (following.end <= sentence.end + 1 ? 0 : otherSentencePenalty);
     best = { reading: following, score: Math.max(1, score) };
   }

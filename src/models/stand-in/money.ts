@@ -33,10 +33,11 @@ const words = `(?<words>${numberWord}(?:(?:[\\s-]+(?:and\\s+)?|,\\s*)${numberWor
 const cents = "(?:\\s+and\\s+(?<hundredths>\\d{1,2}|no)/100(?:ths)?)?";
 const unit = "(?:(?:u\\.?s\\.?\\s+|united\\s+states\\s+)?(?<unit>dollar|euro|pound)s?)";
 const symbol = "(?<symbol>us\\$|ca?\\$|[$€£]|\\b(?:usd|eur|gbp|cad)\\b)";
-const digits = "(?<digits>\\d{1,3}(?:,\\d{3})+(?:\\.\\d{2})?|\\d+(?:\\.\\d{2})?)(?!\\d)";
+const digits =
+  "(?<digits>\\d{1,3}(?:,\\d{3})+(?:\\.\\d{2})?|\\d{1,3}(?:\\.\\d{3})+(?:,\\d{2})?|\\d+(?:\\.\\d{1,2})?)(?!\\d|[.,]\\d)(?:\\s+(?<scale>million|thousand)\\b)?";
 
 const inDigits = new RegExp(
-  `${symbol}\\s?${digits}|(?<![\\d/.,$€£])${digits.replace("<digits>", "<digits2>")}\\s?(?<after>usd|eur|gbp|cad|u\\.?s\\.?\\s+dollars|dollars|euros?)\\b`,
+  `${symbol}\\s*${digits}|(?<![\\d/.,$€£])${digits.replaceAll(/<(\w+)>/g, "<$12>")}\\s?(?<after>usd|eur|gbp|cad|u\\.?s\\.?\\s+dollars|dollars|euros?)\\b`,
   "gi",
 );
 const inWords = new RegExp(
@@ -53,7 +54,7 @@ export function findAmounts(text: string): Reading<Amount>[] {
   for (const match of matchesOf(text, inDigits)) {
     const g = match.groups ?? {};
     const mark = (g.symbol ?? g.after ?? "$").toLowerCase();
-    const value = amountOf((g.digits ?? g.digits2 ?? "").replaceAll(",", ""), currencyOf(mark));
+    const value = amountOf(plainDecimal(g.digits ?? g.digits2 ?? ""), g.scale ?? g.scale2, currencyOf(mark));
     if (value !== undefined) found.push({ value, start: match.index, end: match.index + match[0].length });
   }
   for (const match of matchesOf(text, inWords)) joinWords(text, match, found);
@@ -83,8 +84,12 @@ function joinWords(text: string, match: RegExpExecArray, found: Reading<Amount>[
 const currencyOf = (mark: string): string =>
   currencies[mark] ?? currencies[mark.replace(/^u\.?s\.?\s+|s$/g, "")] ?? "USD";
 
-function amountOf(decimal: string, currency: string): Amount | undefined {
-  const minor = Math.round(Number(decimal) * 100);
+/** `385.000,00` is written the continental way: the last mark, with two digits behind it, is the decimal one. */
+const plainDecimal = (written: string): string =>
+  /\.\d{3}/.test(written) ? written.replaceAll(".", "").replace(",", ".") : written.replaceAll(",", "");
+
+function amountOf(decimal: string, scale: string | undefined, currency: string): Amount | undefined {
+  const minor = Math.round(Number(decimal) * (scales[(scale ?? "").toLowerCase()] ?? 1) * 100);
   return Number.isSafeInteger(minor) && minor > 0 ? { minor_units: minor, currency } : undefined;
 }
 

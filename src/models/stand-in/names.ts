@@ -34,15 +34,15 @@ function byLine(text: string, role: string): Found<string>[] {
   });
 }
 
+const partyOpening =
+  /\bby\s+and\s+(?:between|among)\b:?|\b(?:between|among|from|to|undersigned|parties)\b[:,]?|[)]\s*,?\s*and\b|(?:^|\n)\s*\(?[a-z0-9]{1,3}[.)]\s/gi;
+
 function byDefinition(text: string, role: string): Found<string>[] {
   return matchesOf(text, new RegExp(definition(role), "gi")).flatMap((match) => {
     const paragraph = paragraphAt(text, match.index);
     const before = text.slice(paragraph.start, match.index);
     // A name begins behind what opened the list of parties, or behind the party before it.
-    const opens = matchesOf(
-      before,
-      /\bby\s+and\s+(?:between|among)\b:?|\bbetween\b:?|\bamong\b|[)]\s*,?\s*and\b|\bfrom\b|\bto\b|^\s*\(?[a-z0-9]{1,3}[.)]\s|(?<=[a-z]),?\s+and\s+(?=[A-Z][^,()]*,[^()]*$)/g,
-    ).at(-1);
+    const opens = matchesOf(before, partyOpening).at(-1);
     const start = paragraph.start + (opens === undefined ? 0 : opens.index + opens[0].length);
     return nameAtStart(text, start, match.index);
   });
@@ -73,10 +73,10 @@ const suffixesMax = 3;
 function nameAtStart(text: string, from: number, to: number): Found<string>[] {
   const span = trim(text, { start: from, end: Math.min(to, from + nameCharactersMax * 3) });
   const body = text.slice(span.start, span.end);
-  const lead = /^(?:(?:and|the|Mr\.?|Mrs\.?|Ms\.?)\s+|[:,*|_\s]+)*/i.exec(body)?.[0].length ?? 0;
+  const lead = /^(?:(?:and|the|Mr\.?|Mrs\.?|Ms\.?)\s+|[:,*|_\s]+)*/.exec(body)?.[0].length ?? 0;
   const rest = body.slice(lead);
   let end = rest.search(
-    /,|;|\(|\||\n\s*\n|\s{3,}|\*\*|\.\s+[A-Z][a-z]+\s+[a-z]|\s+(?:whose|having|with\s+(?:an?|its)|of\s+\d|residing|an?\s+(?:single|married|individual|unmarried|[A-Z][a-z]+\s+(?:limited|corporation|general)))\b/,
+    /,|;|\(|\||\n\s*\n|(?<![\n \t])[ \t]{3,}|\*\*|\.\s+[A-Z][a-z]+\s+[a-z]|\s+(?:whose|having|with\s+(?:an?|its)|of\s+\d|residing|an?\s+(?:single|married|individual|unmarried|[A-Z][a-z]+\s+(?:limited|corporation|general)))\b/,
   );
   if (end < 0) end = rest.length;
   for (let n = 0; n < suffixesMax; n++) {
@@ -100,19 +100,18 @@ const fold = (name: string): string =>
 
 const addressLabels = [
   /^[ \t*|\d.)-]*(?:the\s+)?(?:property|street|site)\s+address(?:\s+of\s+property)?\**\s*[:|]\**\s*/gim,
+  /^[ \t*|\d.)-]*(?:the\s+)?(?:property|premises|real\s+property|address)\**\s*[:|]\**\s*/gim,
   /\bcommonly\s+known\s+as:?\s*/gi,
   /\b(?:located|situated|situate|lying)\s+(?:at|in):?\s*/gi,
-  /^[ \t*|\d.)-]*(?:the\s+)?(?:property|premises|real\s+property|address)\**\s*[:|]\**\s*/gim,
   /\b(?:property|premises|residence|home|house|real\s+estate)\s+(?:at|known\s+as):?\s*/gi,
   /\baddress\s+(?:is|of\s+which\s+is):?\s*/gi,
 ];
-const fullAddress = /^[^;()]{0,40}?\d{1,6}[^;()]{3,140}?\b[A-Z]{2},?\s+\d{5}(?:-\d{4})?/;
-const quickAddressLabels = 3;
+const fullAddress =
+  /^[^;()\d]{0,40}\d{1,6}\s[^;()]{3,140}?\b(?:[A-Z]{2}|(?:[A-Z][a-z]+\s+)?[A-Z][a-z]+),?\s+\d{5}(?:-\d{4})?\b/;
 
 /** Finds the address of the property. */
-export function findAddress(text: string, care: Care): Found<string> | undefined {
-  const labels = care === "quick" ? addressLabels.slice(0, quickAddressLabels) : addressLabels;
-  for (const label of labels) {
+export function findAddress(text: string): Found<string> | undefined {
+  for (const label of addressLabels) {
     for (const match of matchesOf(text, label)) {
       const start = match.index + match[0].length;
       const rest = text.slice(start, paragraphAt(text, start).end);

@@ -60,6 +60,8 @@ export async function startStandIn(options: StandInOptions = {}): Promise<StandI
         message: error instanceof Error ? error.message : String(error),
       });
       if (response.headersSent) response.destroy();
+      else if (error instanceof BodyTooLong)
+        send(response, 413, errorBody(error.message, "invalid_request_error"));
       else send(response, 500, errorBody("the stand-in failed", "server_error"));
     });
   });
@@ -188,12 +190,14 @@ async function hang(response: ServerResponse, { stopping }: Context): Promise<vo
   response.destroy();
 }
 
+class BodyTooLong extends Error {}
+
 async function readBody(request: IncomingMessage): Promise<string> {
   const parts: Buffer[] = [];
   let bytes = 0;
   for await (const part of request) {
     bytes += part.length;
-    if (bytes > bodyBytesMax) throw new Error(`the request is longer than ${bodyBytesMax} bytes`);
+    if (bytes > bodyBytesMax) throw new BodyTooLong(`the request is longer than ${bodyBytesMax} bytes`);
     parts.push(part);
   }
   return Buffer.concat(parts).toString("utf8");
