@@ -52,7 +52,8 @@ export async function loadRegistry(
   return {
     graphIds: [...sources.keys()],
     has: (graphId) => sources.has(graphId),
-    open: async (graphId, config) => ownCopy(await compiled(sourceOf(sources, graphId).exported, { graphId, config })),
+    open: async (graphId, config) =>
+      ownCopy(await compiled(sourceOf(sources, graphId).exported, { graphId, config })),
     version: (graphId, graph) => sourceOf(sources, graphId).declaredVersion ?? digestOf(graph),
   };
 }
@@ -85,17 +86,25 @@ interface Target {
 async function importExport({ file, graphId, target, importModule }: Target): Promise<unknown> {
   const [modulePath, exportName] = splitTarget(target);
   if (modulePath === undefined || exportName === undefined) {
-    throw new ProjectError(`${file}: graph ${graphId} is "${target}", expected "./path/to/file.ts:exportName"`);
+    throw new ProjectError(
+      `${file}: graph ${graphId} is "${target}", expected "./path/to/file.ts:exportName"`,
+    );
   }
   const full = path.resolve(path.dirname(file), modulePath);
   await access(full).catch((cause) => {
-    throw new ProjectError(`${file}: graph ${graphId} names ${modulePath}, but there is no such file (${full})`, { cause });
+    throw new ProjectError(
+      `${file}: graph ${graphId} names ${modulePath}, but there is no such file (${full})`,
+      { cause },
+    );
   });
   let module: Record<string, unknown>;
   try {
     module = await importModule(pathToFileURL(full).href);
   } catch (cause) {
-    throw new ProjectError(`${file}: graph ${graphId}: ${modulePath} failed to load: ${(cause as Error).message}`, { cause });
+    throw new ProjectError(
+      `${file}: graph ${graphId}: ${modulePath} failed to load: ${(cause as Error).message}`,
+      { cause },
+    );
   }
   const exported = await module[exportName];
   if (!isGraphLike(exported)) {
@@ -115,8 +124,11 @@ function splitTarget(target: string): [string?, string?] {
 const isCompiled = (value: unknown): value is Graph =>
   typeof value === "object" && value !== null && "lg_is_pregel" in value && value.lg_is_pregel === true;
 const isBuilder = (value: unknown): value is { compile: () => unknown } =>
-  typeof value === "object" && value !== null && typeof (value as { compile?: unknown }).compile === "function";
-const isGraphLike = (value: unknown): boolean => typeof value === "function" || isCompiled(value) || isBuilder(value);
+  typeof value === "object" &&
+  value !== null &&
+  typeof (value as { compile?: unknown }).compile === "function";
+const isGraphLike = (value: unknown): boolean =>
+  typeof value === "function" || isCompiled(value) || isBuilder(value);
 
 function sourceOf(sources: Map<string, Source>, graphId: string): Source {
   const source = sources.get(graphId);
@@ -124,7 +136,10 @@ function sourceOf(sources: Map<string, Source>, graphId: string): Source {
   return source;
 }
 
-async function compiled(exported: unknown, told: { graphId: string; config: Record<string, unknown> }): Promise<Graph> {
+async function compiled(
+  exported: unknown,
+  told: { graphId: string; config: Record<string, unknown> },
+): Promise<Graph> {
   const made: unknown = typeof exported === "function" ? await exported(told.config) : exported;
   const graph: unknown = isCompiled(made) ? made : isBuilder(made) ? made.compile() : undefined;
   if (isCompiled(graph)) return graph;
@@ -138,7 +153,8 @@ function ownCopy(graph: Graph): Graph {
 
 function digestOf(graph: Graph): string {
   const told: unknown[] = [shapeOf(graph)];
-  for (const [namespace, child] of graph.getSubgraphs(undefined, true)) told.push([namespace, shapeOf(child)]);
+  for (const [namespace, child] of graph.getSubgraphs(undefined, true))
+    told.push([namespace, shapeOf(child)]);
   return createHash("sha256").update(JSON.stringify(told)).digest("hex").slice(0, 16);
 }
 

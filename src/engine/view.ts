@@ -19,7 +19,8 @@ export interface Parked {
 export async function readParked(graph: Graph, saver: FencedSaver, threadId: string): Promise<Parked> {
   const snapshot = await graph.getState({ configurable: { thread_id: threadId } }, { subgraphs: true });
   const questions: Question[] = [];
-  for (const { task, owner } of asking(snapshot)) questions.push(...(await questionsOf(saver, threadId, task, owner)));
+  for (const { task, owner } of asking(snapshot))
+    questions.push(...(await questionsOf(saver, threadId, task, owner)));
   const interrupts: ThreadView["interrupts"] = {};
   for (const { taskId, ordinal, payload } of questions) {
     const shown = { id: questionId({ threadId, taskId, ordinal }), value: payload };
@@ -50,7 +51,9 @@ async function questionsOf(
   const tuple = await saver.getTuple({
     configurable: { thread_id: threadId, checkpoint_ns: checkpointNs, checkpoint_id: checkpointId },
   });
-  const answers = tuple?.pendingWrites?.find(([taskId, channel]) => taskId === task.id && channel === RESUME)?.[2];
+  const answers = tuple?.pendingWrites?.find(
+    ([taskId, channel]) => taskId === task.id && channel === RESUME,
+  )?.[2];
   const answered = Array.isArray(answers) ? answers.length : 0;
   return task.interrupts.map((interrupt, n) => ({
     taskId: task.id,

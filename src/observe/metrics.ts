@@ -43,14 +43,23 @@ export function openMetrics() {
       labelNames: ["model"],
       registers,
     }),
-    steps: new Counter({ name: "holdfast_steps_total", help: "Steps committed", labelNames: ["graph"], registers }),
+    steps: new Counter({
+      name: "holdfast_steps_total",
+      help: "Steps committed",
+      labelNames: ["graph"],
+      registers,
+    }),
     fenced: new Counter({
       name: "holdfast_fenced_writes_total",
       help: "Writes refused because the writer had lost its lease",
       labelNames: ["kind"],
       registers,
     }),
-    leaseLost: new Counter({ name: "holdfast_lease_lost_total", help: "Attempts that lost their lease", registers }),
+    leaseLost: new Counter({
+      name: "holdfast_lease_lost_total",
+      help: "Attempts that lost their lease",
+      registers,
+    }),
     takeovers: new Counter({
       name: "holdfast_takeovers_total",
       help: "Runs returned to the queue because their worker was gone",
