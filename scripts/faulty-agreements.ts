@@ -1,0 +1,202 @@
+import type { Money } from "../src/domain/money.ts";
+import type { Scenario } from "./make-purchase-agreements.ts";
+
+const usd = (dollars: number): Money => ({ minor_units: dollars * 100, currency: "USD" });
+
+const finding = (path: string, code: string): { path: string; code: string } => ({ path, code });
+
+/** Agreements with planted faults, and the findings they must give. */
+export const faultyScenarios: readonly Scenario[] = [
+  {
+    name: "price-words-differ",
+    about: "The price in words is not the price in digits.",
+    look: { layout: "recital", money: "words", date: "us" },
+    price: usd(485_000),
+    priceInWords: usd(458_000),
+    findings: [finding("purchase_price.value", "price_words_differ")],
+  },
+  {
+    name: "price-brackets-differ",
+    about: "The words in brackets are not the digits before them.",
+    look: { layout: "form", money: "words-behind", date: "us" },
+    price: usd(500_000),
+    priceInWords: usd(550_000),
+    findings: [finding("purchase_price.value", "price_words_differ")],
+  },
+  {
+    name: "contingency-past",
+    about: "The inspection deadline has passed on the business date.",
+    look: { layout: "letter", money: "symbol", date: "us" },
+    businessDay: 13,
+    findings: [finding("contingency_dates.0.value", "contingency_past")],
+  },
+  {
+    name: "all-contingencies-past",
+    about: "Both deadlines have passed on the business date.",
+    look: { layout: "deed", money: "words", date: "formal" },
+    businessDay: 30,
+    findings: [
+      finding("contingency_dates.0.value", "contingency_past"),
+      finding("contingency_dates.1.value", "contingency_past"),
+    ],
+  },
+  {
+    name: "missing-seller",
+    about: "The seller's name is left open.",
+    look: { layout: "form", money: "symbol", date: "us" },
+    seller: null,
+    findings: [finding("seller_name", "required_field_missing")],
+  },
+  {
+    name: "closing-before-contingency",
+    about: "The sale closes before the financing deadline.",
+    look: { layout: "recital", money: "words", date: "us" },
+    closingDay: 20,
+    findings: [finding("contingency_dates.1.value", "date_order")],
+  },
+  {
+    name: "closing-on-contingency",
+    about: "The sale closes on the day of the financing deadline.",
+    look: { layout: "letter", money: "code", date: "uk" },
+    closingDay: 24,
+    findings: [finding("contingency_dates.1.value", "date_order")],
+  },
+  {
+    name: "contingency-before-offer",
+    about: "The inspection deadline is before the offer.",
+    look: { layout: "form", money: "whole", date: "us-short" },
+    businessDay: -5,
+    contingencyDays: [
+      ["inspection", -3],
+      ["financing", 24],
+    ],
+    findings: [finding("contingency_dates.0.value", "date_order")],
+  },
+  {
+    name: "closing-before-offer",
+    about: "The closing date is in the year before the offer.",
+    look: { layout: "deed", money: "symbol", date: "uk" },
+    closingDay: -320,
+    findings: [
+      finding("contingency_dates.0.value", "date_order"),
+      finding("contingency_dates.1.value", "date_order"),
+      finding("closing_date.value", "date_order"),
+    ],
+  },
+  {
+    name: "ambiguous-closing",
+    about: "05/06/2026 reads both ways and nothing settles it.",
+    look: { layout: "recital", money: "words", date: "us", dates: { closing_date: "mdy" } },
+    offer: "2026-03-20",
+    closingDay: 47,
+    findings: [finding("closing_date.value", "ambiguous_date")],
+  },
+  {
+    name: "ambiguous-twice",
+    about: "Two numeric dates read both ways.",
+    look: {
+      layout: "form",
+      money: "symbol",
+      date: "us",
+      dates: { "contingency_dates.0": "mdy", closing_date: "mdy" },
+    },
+    offer: "2026-03-20",
+    contingencyDays: [["inspection", 16]],
+    closingDay: 47,
+    findings: [
+      finding("contingency_dates.0.value", "ambiguous_date"),
+      finding("closing_date.value", "ambiguous_date"),
+    ],
+  },
+  {
+    name: "earnest-above-price",
+    about: "The deposit is more than the price.",
+    look: { layout: "letter", money: "symbol", date: "us" },
+    price: usd(245_000),
+    earnest: usd(2_450_000),
+    findings: [finding("earnest_money.value", "earnest_money_too_high")],
+  },
+  {
+    name: "earnest-equals-price",
+    about: "The deposit is the whole price.",
+    look: { layout: "form", money: "whole", date: "iso" },
+    price: usd(310_000),
+    earnest: usd(310_000),
+    findings: [finding("earnest_money.value", "earnest_money_too_high")],
+  },
+  {
+    name: "earnest-in-euros",
+    about: "The deposit is in another currency.",
+    look: { layout: "recital", money: "words", date: "us" },
+    earnest: { minor_units: 1_000_000, currency: "EUR" },
+    findings: [finding("earnest_money.value", "currency_mismatch")],
+  },
+  {
+    name: "record-price-differs",
+    about: "The source record has another price.",
+    look: { layout: "deed", money: "words", date: "us" },
+    price: usd(412_500),
+    sourceRecord: ({ buyer, seller }) => ({
+      purchase_price: 41_520_000,
+      buyer_name: buyer,
+      seller_name: seller,
+    }),
+    findings: [finding("purchase_price.value", "record_mismatch")],
+  },
+  {
+    name: "record-buyer-differs",
+    about: "The source record names another buyer.",
+    look: { layout: "letter", money: "symbol", date: "us" },
+    sourceRecord: ({ price }) => ({ purchase_price: price, buyer_name: "Rosalind Achterberg" }),
+    findings: [finding("buyer_name.value", "record_mismatch")],
+  },
+  {
+    name: "same-party",
+    about: "Buyer and seller are one.",
+    look: { layout: "recital", money: "symbol", date: "us" },
+    buyer: "Larkspur Holdings LLC",
+    seller: "LARKSPUR HOLDINGS, LLC",
+    findings: [finding("buyer_name.value", "same_party")],
+  },
+  {
+    name: "no-contingencies",
+    about: "The agreement has no contingency.",
+    look: { layout: "letter", money: "words", date: "us" },
+    contingencyDays: [],
+    findings: [finding("contingency_dates", "required_field_missing")],
+  },
+  {
+    name: "closing-open",
+    about: "The closing date is to be agreed.",
+    look: { layout: "deed", money: "code", date: "uk" },
+    closingWords: "a date to be agreed",
+    findings: [finding("closing_date", "required_field_missing")],
+  },
+  {
+    name: "impossible-closing",
+    about: "The closing date is on no calendar, so there is no honest value.",
+    look: { layout: "form", money: "symbol", date: "us" },
+    closingWords: "February 30, 2026",
+    findings: [finding("closing_date", "required_field_missing")],
+  },
+  {
+    name: "missing-address",
+    about: "The address is left open, which is a warning.",
+    look: { layout: "form", money: "whole", date: "us" },
+    address: null,
+    findings: [finding("property_address", "optional_field_missing")],
+  },
+  {
+    name: "two-faults",
+    about: "Words and digits differ, and a deadline has passed.",
+    look: { layout: "recital", money: "words", date: "us" },
+    curly: true,
+    price: usd(365_000),
+    priceInWords: usd(356_000),
+    businessDay: 14,
+    findings: [
+      finding("purchase_price.value", "price_words_differ"),
+      finding("contingency_dates.0.value", "contingency_past"),
+    ],
+  },
+];

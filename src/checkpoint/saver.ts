@@ -1,0 +1,212 @@
+// Checkpoints that only the holder of a thread can write. This room stores and loads LangGraph's state; it decides
+// nothing about runs. Read next: src/db/queries/checkpoints.ts for the statements, serializer.ts for the values.
+import type { RunnableConfig } from "@langchain/core/runnables";
+import {
+  type ChannelVersions,
+  type Checkpoint,
+  type CheckpointListOptions,
+  type CheckpointMetadata,
+  type CheckpointTuple,
+  type PendingWrite,
+  type SerializerProtocol,
+  WRITES_IDX_MAP,
+} from "@langchain/langgraph-checkpoint";
+import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
+import type { Database } from "../db/pool.ts";
+import * as statements from "../db/queries/checkpoints.ts";
+import { one, type Queryable } from "../db/query.ts";
+import { LeaseLost } from "../domain/errors.ts";
+import { type EventBatch, noEvents, type StepEvents } from "../domain/event.ts";
+import { failpoint } from "../observe/failpoint.ts";
+import { strictSerializer } from "./serializer.ts";
+import { fromStockVersion, nextVersion } from "./versions.ts";
+
+const listMax = 1_000;
+
+/** Who writes: a run under its lease, or an API call that holds the thread's lock and its next epoch. */
+export type Holder =
+  | { kind: "run"; runId: string; threadId: string; epoch: number }
+  | { kind: "thread"; threadId: string; epoch: number }
+  | { kind: "reader" };
+
+export interface SaverOptions {
+  db: Database;
+  /** Statements run here; the transaction of an API write, else the pool. */
+  on?: Queryable;
+  holder: Holder;
+  events?: StepEvents;
+  serializer?: SerializerProtocol;
+  /** Kept with every checkpoint, so that history can be searched by it. */
+  metadata?: Record<string, unknown>;
+  /** Repeats a statement whose outcome is unknown, and counts what the fence refused. */
+  write?: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
+}
+
+export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect";
+
+type Row = statements.CheckpointRow;
+
+/** PostgresSaver's tables and reading, with a write path that is fenced, ordered by our own seq, one statement each. */
+export class FencedSaver extends PostgresSaver {
+  readonly #on: Queryable;
+  readonly #holder: Holder;
+  readonly #events: StepEvents;
+  readonly #metadata: Record<string, unknown>;
+  readonly #write: NonNullable<SaverOptions["write"]>;
+
+  constructor({ db, on, holder, events, serializer, write, metadata }: SaverOptions) {
+    super(db.pool, serializer ?? strictSerializer);
+    this.#on = on ?? db;
+    this.#holder = holder;
+    this.#events = events ?? noEvents;
+    this.#metadata = metadata ?? {};
+    this.#write = write ?? ((_kind, statement) => statement());
+  }
+
+  // The stock loader takes any version; in text form "10" would sort before "9".
+  override getNextVersion(current: number | string | undefined): number {
+    return nextVersion(current) as unknown as number;
+  }
+
+  override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
+    const { thread_id: threadId, checkpoint_ns: ns = "", checkpoint_id: checkpointId } = config.configurable ?? {};
+    if (typeof threadId !== "string") return undefined;
+    const found = await statements.getCheckpoint(this.#on, { threadId, ns, checkpointId: checkpointId ?? null });
+    const row = one(found);
+    return row === undefined ? undefined : this.#tuple(row);
+  }
+
+  override async *list(config: RunnableConfig, options?: CheckpointListOptions): AsyncGenerator<CheckpointTuple> {
+    const { limit, before, filter } = options ?? {};
+    const { thread_id, checkpoint_ns, checkpoint_id } = config.configurable ?? {};
+    const rows = await statements.listCheckpoints(this.#on, {
+      threadId: thread_id ?? null,
+      ns: checkpoint_ns ?? null,
+      checkpointId: checkpoint_id ?? null,
+      metadata: filter === undefined ? null : JSON.stringify(filter),
+      beforeId: before?.configurable?.checkpoint_id ?? null,
+      limit: Math.min(limit ?? listMax, listMax),
+    });
+    for (const row of rows) yield await this.#tuple(row);
+  }
+
+  override async put(
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<RunnableConfig> {
+    const { thread_id: threadId, checkpoint_ns: ns = "", checkpoint_id: parentId = null } = config.configurable ?? {};
+    const { channel_values: values, ...rest } = checkpoint;
+    const blobs = await this.#dumpChannels(values, newVersions);
+    const holder = this.#owner(threadId);
+    await failpoint("checkpoint.before_commit");
+    await this.#send("checkpoint", ns, (batch) => {
+      const put = holder.runId === null ? statements.putAsThread : statements.putAsRun;
+      return put(this.#on, {
+        ...holder,
+        ns,
+        checkpointId: checkpoint.id,
+        parentId,
+        checkpoint: JSON.stringify(rest),
+        metadata: JSON.stringify({ ...this.#metadata, ...metadata }),
+        blobs,
+        batch,
+      });
+    });
+    await failpoint("checkpoint.committed");
+    return { configurable: { thread_id: threadId, checkpoint_ns: ns, checkpoint_id: checkpoint.id } };
+  }
+
+  override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
+    if (writes.length === 0) return;
+    const { thread_id: threadId, checkpoint_ns: ns = "", checkpoint_id: checkpointId } = config.configurable ?? {};
+    const rows = await Promise.all(writes.map((write, n) => this.dumpWrite(write, n, taskId)));
+    const holder = this.#owner(threadId);
+    const replace = writes.every(([channel]) => channel in WRITES_IDX_MAP);
+    await failpoint(replace ? "interrupt.before_commit" : "write.before_commit");
+    await this.#send("write", null, (batch) => {
+      const write = holder.runId === null ? statements.writeAsThread : statements.writeAsRun;
+      return write(this.#on, { ...holder, ns, checkpointId, writes: rows, replace, batch });
+    });
+    await failpoint(replace ? "interrupt.written" : "write.committed");
+  }
+
+  override async deleteThread(threadId: string): Promise<void> {
+    await statements.deleteCheckpoints(this.#on, { threadId });
+  }
+
+  /** One pending write in stored form. */
+  async dumpWrite([channel, value]: PendingWrite, n: number, taskId: string): Promise<statements.WriteRow> {
+    const [type, blob] = await this.serde.dumpsTyped(value);
+    return { taskId, idx: WRITES_IDX_MAP[channel] ?? n, channel, type, blob };
+  }
+
+  // Metadata stays plain JSON: it is searched by containment, also when an encrypting serializer is used.
+  protected override async _dumpMetadata(metadata: CheckpointMetadata): Promise<unknown> {
+    return JSON.parse(JSON.stringify(metadata));
+  }
+  protected override async _loadMetadata(metadata: Record<string, unknown>): Promise<CheckpointMetadata> {
+    return metadata as unknown as CheckpointMetadata;
+  }
+
+  /** Sends one statement together with the events that belong to it, and throws LeaseLost when it wrote nothing. */
+  async #send(kind: WriteKind, ns: string | null, statement: (batch: EventBatch) => Promise<number[]>): Promise<void> {
+    const batch = await this.#events.take(ns);
+    let committed = false;
+    try {
+      const rows = await this.#write(kind, () => statement(batch));
+      if (rows.length === 0) throw new LeaseLost(`a ${kind} was refused: the lease has moved on`);
+      committed = true;
+    } finally {
+      batch.release(committed);
+    }
+  }
+
+  #owner(threadId: unknown): { runId: string | null; threadId: string; epoch: number } {
+    const holder = this.#holder;
+    if (holder.kind === "reader") throw new LeaseLost("this saver only reads");
+    if (holder.threadId !== threadId) throw new LeaseLost(`this saver writes to thread ${holder.threadId} only`);
+    return { runId: holder.kind === "run" ? holder.runId : null, threadId: holder.threadId, epoch: holder.epoch };
+  }
+
+  async #dumpChannels(values: Record<string, unknown>, versions: ChannelVersions): Promise<statements.PutParams["blobs"]> {
+    return Promise.all(
+      Object.entries(versions).map(async ([channel, version]) => {
+        if (!Object.hasOwn(values, channel)) return { channel, version: String(version), type: "empty", blob: null };
+        const [type, blob] = await this.serde.dumpsTyped(values[channel]);
+        return { channel, version: String(version), type, blob };
+      }),
+    );
+  }
+
+  async #tuple(row: Row): Promise<CheckpointTuple> {
+    const { thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id } = row;
+    if (row.checkpoint.v < 4 && parent_checkpoint_id !== null) {
+      const sends = one(await statements.parentSends(this.#on, { threadId: thread_id, parentId: parent_checkpoint_id }));
+      if (sends !== undefined && sends.length > 0) await this._migratePendingSends(sends, row as never);
+    }
+    const stored = await this._loadCheckpoint(row.checkpoint as never, (row.channel_values ?? []) as never);
+    const parent = { thread_id, checkpoint_ns, checkpoint_id: parent_checkpoint_id };
+    const tuple: CheckpointTuple = {
+      config: { configurable: { thread_id, checkpoint_ns, checkpoint_id } },
+      checkpoint: row.epoch === null ? withOurVersions(stored) : stored,
+      metadata: row.metadata as CheckpointMetadata,
+      pendingWrites: await this._loadWrites((row.pending_writes ?? []) as never),
+    };
+    if (parent_checkpoint_id !== null) tuple.parentConfig = { configurable: parent };
+    return tuple;
+  }
+}
+
+function withOurVersions(checkpoint: Checkpoint): Checkpoint {
+  const convert = (versions: ChannelVersions): ChannelVersions =>
+    Object.fromEntries(Object.entries(versions).map(([channel, version]) => [channel, fromStockVersion(version)]));
+  return {
+    ...checkpoint,
+    channel_versions: convert(checkpoint.channel_versions),
+    versions_seen: Object.fromEntries(
+      Object.entries(checkpoint.versions_seen).map(([node, seen]) => [node, convert(seen)]),
+    ) as Checkpoint["versions_seen"],
+  };
+}

@@ -1,0 +1,28 @@
+import { randomInt } from "node:crypto";
+
+const counterDigits = 32;
+const suffixDigits = 12;
+const stockSuffix = "0".repeat(suffixDigits);
+
+/**
+ * The next version of a channel: a padded counter, so that text order is number order, and a random suffix. With
+ * plain integers, two branches of a fork give different blobs the same name, and one is silently lost.
+ */
+export function nextVersion(current: number | string | undefined): string {
+  const counter = current === undefined ? 0 : Number.parseInt(String(current).split(".")[0] ?? "0", 10);
+  const suffix = String(randomInt(1, 10 ** suffixDigits)).padStart(suffixDigits, "0");
+  return `${pad(counter + 1)}.${suffix}`;
+}
+
+/** Integer versions of the stock saver in our form, so that old and new ones of a thread compare right. */
+export function fromStockVersion(version: number | string): string {
+  return typeof version === "number" ? `${pad(version)}.${stockSuffix}` : version;
+}
+
+/** The name under which the stock saver stored a blob of this version; undefined for our own versions. */
+export function stockName(version: string): string | undefined {
+  const [counter, suffix] = version.split(".");
+  return suffix === stockSuffix && counter !== undefined ? String(Number.parseInt(counter, 10)) : undefined;
+}
+
+const pad = (counter: number): string => String(counter).padStart(counterDigits, "0");

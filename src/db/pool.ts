@@ -1,0 +1,88 @@
+// The pool: this room is the only one that knows pg. It gives connections that cannot kill the process and
+// queries that cannot wait for ever. It must not know any table. Read next: query.ts, queries/.
+import pg from "pg";
+import type { Queryable } from "./query.ts";
+
+/** Without an answer for this long a connection counts as half-open and is closed. */
+const queryMillisMax = 12_000;
+const connectMillisMax = 5_000;
+const idleMillisMax = 30_000;
+const idleInTransactionMillisMax = 15_000;
+
+export interface DatabaseOptions {
+  url: string;
+  connectionsMax: number;
+  applicationName?: string;
+  /** Tests set the database's clock with it. */
+  onCheckout?: (client: Queryable) => void;
+}
+
+export interface Database extends Queryable {
+  /** Runs `work` in one transaction; any throw rolls back. The connection is dropped after an error. */
+  transaction<T>(work: (client: Queryable) => Promise<T>): Promise<T>;
+  /** A connection of its own for LISTEN and for sessions that hold advisory locks. */
+  dedicated(): Promise<pg.Client>;
+  readonly pool: pg.Pool;
+  close(): Promise<void>;
+}
+
+// int8 as number: our sequences and epochs stay far below 2^53.
+const int8Oid = 20;
+const types = {
+  getTypeParser(oid: number, format?: "text" | "binary") {
+    return oid === int8Oid ? (value: string) => Number(value) : pg.types.getTypeParser(oid, format as "text");
+  },
+};
+
+export function openDatabase(options: DatabaseOptions): Database {
+  const connection = {
+    connectionString: options.url,
+    application_name: options.applicationName ?? "holdfast",
+    connectionTimeoutMillis: connectMillisMax,
+    query_timeout: queryMillisMax,
+    statement_timeout: queryMillisMax,
+    idle_in_transaction_session_timeout: idleInTransactionMillisMax,
+    keepAlive: true,
+    types: types as pg.CustomTypesConfig,
+  };
+  const pool = new pg.Pool({ ...connection, max: options.connectionsMax, idleTimeoutMillis: idleMillisMax });
+  // A cut connection raises 'error' on the client that is checked out, not on the pool:
+  // without this listener the whole process dies, and every run in it.
+  pool.on("connect", (client) => client.on("error", ignore));
+  pool.on("error", ignore);
+  const { onCheckout } = options;
+  if (onCheckout !== undefined) pool.on("acquire", (client) => onCheckout(client));
+  return {
+    pool,
+    query: (statement) => pool.query(statement),
+    transaction: (work) => inTransaction(pool, work),
+    dedicated: async () => {
+      const client = new pg.Client({ ...connection, statement_timeout: 0 });
+      client.on("error", ignore);
+      await client.connect();
+      return client;
+    },
+    close: () => pool.end(),
+  };
+}
+
+async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let failure: Error | undefined;
+  try {
+    await client.query("begin");
+    const result = await work(client);
+    await client.query("commit");
+    return result;
+  } catch (error) {
+    await client.query("rollback").catch((fault: Error) => {
+      failure = fault;
+    });
+    throw error;
+  } finally {
+    client.release(failure);
+  }
+}
+
+// The query that was under way is rejected with the same error; nothing is swallowed here.
+const ignore = (): void => undefined;

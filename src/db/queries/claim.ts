@@ -1,0 +1,58 @@
+// Taking a run and keeping it. The claim statement is the one below; it touches one table and joins nothing.
+import { query } from "../query.ts";
+import { asRun } from "./rows.ts";
+
+/** At most one row: the first due run of the graphs this worker knows. */
+export const claimNext = query({
+  name: "claim.next",
+  text: `
+with next as (
+  select run_id from holdfast.runs
+   where status = 'queued' and available_at <= (select holdfast.now()) and graph_id = any($2::text[])
+   order by priority desc, available_at, seq
+   limit 1
+   for update skip locked
+)
+update holdfast.runs r
+   set status = 'running', epoch = epoch + 1, attempt = attempt + 1, worker_id = $1,
+       lease_until = holdfast.now() + $3 * interval '1 second',
+       started_at = coalesce(started_at, holdfast.now()), updated_at = holdfast.now()
+  from next where r.run_id = next.run_id and r.status = 'queued'
+returning r.*`,
+  values: (p: { workerId: string; graphIds: string[]; leaseSeconds: number }) => [p.workerId, p.graphIds, p.leaseSeconds],
+  row: asRun,
+});
+
+/** Renews every lease this worker still holds, in id order (unordered, it deadlocks with the saver's share locks). */
+export const renewLeases = query({
+  name: "claim.renew",
+  text: `
+with held as materialized (
+  select r.run_id from holdfast.runs r join unnest($1::uuid[], $2::bigint[]) as k (run_id, epoch)
+      on r.run_id = k.run_id and r.epoch = k.epoch
+   where r.status = 'running' order by r.run_id for no key update of r
+)
+update holdfast.runs r set lease_until = holdfast.now() + $3 * interval '1 second'
+  from held where r.run_id = held.run_id and r.status = 'running'
+returning r.run_id, r.cancel_requested`,
+  values: (p: { runIds: string[]; epochs: number[]; leaseSeconds: number }) => [p.runIds, p.epochs, p.leaseSeconds],
+  row: (raw) => ({ runId: raw.run_id as string, cancelRequested: raw.cancel_requested as "interrupt" | "rollback" | null }),
+});
+
+/** When the next queued run becomes due, in milliseconds from now; none when nothing waits. */
+export const nextDue = query({
+  name: "claim.next_due",
+  text: `select extract(epoch from min(available_at) - holdfast.now())::float8 * 1000 as ms
+           from holdfast.runs where status = 'queued'`,
+  values: () => [],
+  row: (raw) => raw.ms as number | null,
+});
+
+/** Runs of the given ids that somebody asked to stop. */
+export const cancelRequests = query({
+  name: "claim.cancel_requests",
+  text: `select run_id, cancel_requested from holdfast.runs
+          where run_id = any($1::uuid[]) and cancel_requested is not null and status = 'running'`,
+  values: (p: { runIds: string[] }) => [p.runIds],
+  row: (raw) => ({ runId: raw.run_id as string, action: raw.cancel_requested as "interrupt" | "rollback" }),
+});

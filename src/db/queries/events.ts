@@ -1,0 +1,44 @@
+import { query } from "../query.ts";
+
+/** A page of a run's stream and whether more can come: status and events are of one snapshot. */
+export const readEvents = query({
+  name: "events.read",
+  text: `
+select r.status, e.seq, e.event, e.data
+  from holdfast.runs r
+  left join lateral (select seq, event, data from holdfast.run_events
+                      where run_id = r.run_id and seq > $2 order by seq limit $3) e on true
+ where r.run_id = $1 order by e.seq`,
+  values: (p: { runId: string; afterSeq: number; limit: number }) => [p.runId, p.afterSeq, p.limit],
+  row: (raw) => ({
+    status: raw.status as string,
+    seq: raw.seq as number | null,
+    event: raw.event as string,
+    data: raw.data as string,
+  }),
+});
+
+/** The number of the last event, -1 when there is none. */
+export const lastSeq = query({
+  name: "events.last_seq",
+  text: "select coalesce(max(seq), -1) as seq from holdfast.run_events where run_id = $1",
+  values: (p: { runId: string }) => [p.runId],
+  row: (raw) => raw.seq as number,
+});
+
+/** Appends behind the last event; the thread is locked and the run has no live holder. */
+export const appendEvents = query({
+  name: "events.append",
+  text: `
+insert into holdfast.run_events (run_id, seq, attempt, event, data)
+select $1, coalesce((select max(seq) from holdfast.run_events where run_id = $1), -1) + e.n::int, $2, e.event, e.data
+  from unnest($3::text[], $4::text[]) with ordinality as e (event, data, n)
+on conflict do nothing returning seq`,
+  values: (p: { runId: string; attempt: number; events: readonly { event: string; data: string }[] }) => [
+    p.runId,
+    p.attempt,
+    p.events.map((e) => e.event),
+    p.events.map((e) => e.data),
+  ],
+  row: (raw) => raw.seq as number,
+});

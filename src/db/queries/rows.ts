@@ -1,0 +1,109 @@
+import type { EscalationReason, EscalationStatus, ResponseType } from "../../domain/escalation.ts";
+import type {
+  CancelAction,
+  MultitaskStrategy,
+  ResumeAnswer,
+  RunError,
+  RunKwargs,
+  RunStatus,
+} from "../../domain/run.ts";
+
+/** A row of holdfast.runs, parsed. */
+export interface RunRow {
+  run_id: string;
+  seq: number;
+  tenant: string;
+  thread_id: string;
+  assistant_id: string;
+  graph_id: string;
+  status: RunStatus;
+  multitask_strategy: MultitaskStrategy;
+  available_at: Date;
+  delayed: boolean;
+  temporary: boolean;
+  kwargs: RunKwargs;
+  metadata: Record<string, unknown>;
+  resume: ResumeAnswer[] | null;
+  input_applied: boolean;
+  epoch: number;
+  attempt: number;
+  failures: number;
+  crashes: number;
+  attempts_max: number;
+  worker_id: string | null;
+  lease_until: Date | null;
+  cancel_requested: CancelAction | null;
+  output: string | null;
+  error: RunError | null;
+  redrive_of: string | null;
+  discarded_at: Date | null;
+  discard_reason: string | null;
+  created_at: Date;
+  updated_at: Date;
+  started_at: Date | null;
+  finished_at: Date | null;
+}
+
+export interface ThreadRow {
+  thread_id: string;
+  tenant: string;
+  status: "idle" | "busy" | "interrupted" | "error";
+  metadata: Record<string, unknown>;
+  config: Record<string, unknown>;
+  graph_id: string | null;
+  graph_version: string | null;
+  epoch: number;
+  values: string | null;
+  interrupts: string | null;
+  error: string | null;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export interface AssistantRow {
+  assistant_id: string;
+  graph_id: string;
+  name: string;
+  description: string | null;
+  version: number;
+  config: Record<string, unknown>;
+  context: Record<string, unknown>;
+  metadata: Record<string, unknown>;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export interface EscalationRow {
+  escalation_id: string;
+  tenant: string;
+  thread_id: string;
+  run_id: string | null;
+  graph_id: string;
+  node: string;
+  task_id: string;
+  ordinal: number;
+  interrupt_id: string | null;
+  checkpoint_ns: string;
+  checkpoint_id: string;
+  payload: string;
+  payload_digest: string;
+  reasons: EscalationReason[];
+  allowed_decisions: ResponseType[];
+  assignee: string | null;
+  priority: number;
+  sla_at: Date | null;
+  expires_at: Date | null;
+  on_expiry: "reject" | "approve" | null;
+  status: EscalationStatus;
+  decision: string | null;
+  decided_by: string | null;
+  decided_at: Date | null;
+  resume_run_id: string | null;
+  created_at: Date;
+}
+
+// pg parses the columns; the schema's own checks make these casts true.
+export const asRun = (raw: Record<string, unknown>): RunRow => raw as unknown as RunRow;
+export const asThread = (raw: Record<string, unknown>): ThreadRow => raw as unknown as ThreadRow;
+export const asAssistant = (raw: Record<string, unknown>): AssistantRow => raw as unknown as AssistantRow;
+export const asEscalation = (raw: Record<string, unknown>): EscalationRow => raw as unknown as EscalationRow;

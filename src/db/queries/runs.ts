@@ -1,0 +1,130 @@
+import { query } from "../query.ts";
+import { asRun } from "./rows.ts";
+
+interface RunKey {
+  runId: string;
+  threadId: string | null;
+  tenant: string;
+}
+
+export const getRun = query({
+  name: "run.get",
+  text: `select * from holdfast.runs where run_id = $1 and ($2::uuid is null or thread_id = $2) and tenant = $3`,
+  values: (p: RunKey) => [p.runId, p.threadId, p.tenant],
+  row: asRun,
+});
+
+export const listRuns = query({
+  name: "run.list",
+  text: `
+select * from holdfast.runs
+ where thread_id = $1 and tenant = $2 and ($3::text[] is null or status = any($3))
+ order by seq desc limit $4 offset $5`,
+  values: (p: { threadId: string; tenant: string; statuses: string[] | null; limit: number; offset: number }) => [
+    p.threadId,
+    p.tenant,
+    p.statuses,
+    p.limit,
+    p.offset,
+  ],
+  row: asRun,
+});
+
+/** Waiting runs end here and now; the thread is locked. */
+export const cancelWaiting = query({
+  name: "cancel.waiting",
+  text: `
+update holdfast.runs set status = 'interrupted', finished_at = holdfast.now(), updated_at = holdfast.now()
+ where run_id = $1 and status in ('queued', 'blocked') returning *`,
+  values: (p: { runId: string }) => [p.runId],
+  row: asRun,
+});
+
+/** A running run is asked; its worker sees it at the next beat or notification. Rollback wins over interrupt. */
+export const requestCancel = query({
+  name: "cancel.request",
+  text: `
+update holdfast.runs
+   set cancel_requested = case when cancel_requested = 'rollback' then cancel_requested else $2 end,
+       updated_at = holdfast.now()
+ where run_id = $1 and status = 'running' returning *`,
+  values: (p: { runId: string; action: string }) => [p.runId, p.action],
+  row: asRun,
+});
+
+/** Removes a run that is not running; the thread is locked. */
+export const removeRun = query({
+  name: "run.remove",
+  text: "delete from holdfast.runs where run_id = $1 and status <> 'running' returning *",
+  values: (p: { runId: string }) => [p.runId],
+  row: asRun,
+});
+
+/** Removes a run in any status: its holder finds its lease gone. The thread is locked. */
+export const removeRunningToo = query({
+  name: "run.remove_any",
+  text: `delete from holdfast.runs where run_id = $1
+            and status in ('queued', 'blocked', 'running', 'success', 'error', 'timeout', 'interrupted') returning *`,
+  values: (p: { runId: string }) => [p.runId],
+  row: asRun,
+});
+
+export const listDeadLetters = query({
+  name: "dead_letter.list",
+  text: `
+select * from holdfast.runs
+ where tenant = $1 and status in ('error', 'timeout') and ($2::boolean or discarded_at is null)
+   and ($3::text is null or graph_id = $3)
+   and ($2::boolean or not exists (select 1 from holdfast.runs n where n.redrive_of = runs.run_id))
+ order by finished_at desc limit $4 offset $5`,
+  values: (p: { tenant: string; all: boolean; graphId: string | null; limit: number; offset: number }) => [
+    p.tenant,
+    p.all,
+    p.graphId,
+    p.limit,
+    p.offset,
+  ],
+  row: asRun,
+});
+
+export const discardDeadLetter = query({
+  name: "dead_letter.discard",
+  text: `
+update holdfast.runs set discarded_at = holdfast.now(), discard_reason = $3
+ where run_id = $1 and tenant = $2 and status in ('error', 'timeout') and discarded_at is null returning *`,
+  values: (p: { runId: string; tenant: string; reason: string }) => [p.runId, p.tenant, p.reason],
+  row: asRun,
+});
+
+/** A dead letter is redriven once at a time: an earlier redrive that is alive or done stands in the way. */
+export const redrivesOf = query({
+  name: "dead_letter.redrives",
+  text: `select * from holdfast.runs where redrive_of = $1 and status not in ('error', 'timeout', 'interrupted')`,
+  values: (p: { runId: string }) => [p.runId],
+  row: asRun,
+});
+
+export const listAttempts = query({
+  name: "run.attempts",
+  text: "select * from holdfast.run_attempts where run_id = $1 order by epoch",
+  values: (p: { runId: string }) => [p.runId],
+  row: (raw) => ({
+    attempt: raw.attempt as number,
+    epoch: raw.epoch as number,
+    worker_id: raw.worker_id as string | null,
+    outcome: raw.outcome as string,
+    error: raw.error as unknown,
+    retry_at: raw.retry_at as Date | null,
+    started_at: raw.started_at as Date | null,
+    ended_at: raw.ended_at as Date,
+  }),
+});
+
+export const queueDepth = query({
+  name: "run.depth",
+  text: `
+select status, count(*) as n, coalesce(extract(epoch from holdfast.now() - min(available_at)), 0)::float8 as oldest
+  from holdfast.runs where status in ('queued', 'blocked', 'running') group by status`,
+  values: () => [],
+  row: (raw) => ({ status: raw.status as string, count: raw.n as number, oldestSeconds: raw.oldest as number }),
+});

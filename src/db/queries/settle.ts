@@ -1,0 +1,181 @@
+// Ending an attempt. Each statement names the lease; zero rows means another holder has the thread.
+import { query } from "../query.ts";
+import { asRun } from "./rows.ts";
+
+interface Lease {
+  runId: string;
+  epoch: number;
+}
+
+export const finishRun = query({
+  name: "settle.finish",
+  text: `
+update holdfast.runs
+   set status = $3, lease_until = null, worker_id = null, output = $4, error = $5,
+       finished_at = holdfast.now(), updated_at = holdfast.now()
+ where run_id = $1 and epoch = $2 and status = 'running' returning *`,
+  values: (p: Lease & { status: "success" | "error" | "timeout" | "interrupted"; output: string | null; error: unknown }) => [
+    p.runId,
+    p.epoch,
+    p.status,
+    p.output,
+    p.error === null ? null : JSON.stringify(p.error),
+  ],
+  row: asRun,
+});
+
+/** Back into the queue with a due time; charged failures count against the retry budget. */
+export const retryRun = query({
+  name: "settle.retry",
+  text: `
+update holdfast.runs
+   set status = 'queued', lease_until = null, worker_id = null, failures = failures + $4::int,
+       attempt = attempt - (1 - $4::int), error = $5,
+       available_at = holdfast.now() + $3 * interval '1 millisecond', updated_at = holdfast.now()
+ where run_id = $1 and epoch = $2 and status = 'running' returning *`,
+  values: (p: Lease & { delayMs: number; charged: boolean; error: unknown }) => [
+    p.runId,
+    p.epoch,
+    p.delayMs,
+    p.charged ? 1 : 0,
+    JSON.stringify(p.error),
+  ],
+  row: asRun,
+});
+
+/** Given back as if it had never been claimed. */
+export const releaseRun = query({
+  name: "settle.release",
+  text: `
+update holdfast.runs
+   set status = 'queued', lease_until = null, worker_id = null, attempt = attempt - 1, updated_at = holdfast.now()
+ where run_id = $1 and epoch = $2 and status = 'running' returning *`,
+  values: (p: Lease) => [p.runId, p.epoch],
+  row: asRun,
+});
+
+/** A run whose holder is gone goes back into the queue; one crash more. */
+export const requeueCrashed = query({
+  name: "settle.requeue_crashed",
+  text: `
+update holdfast.runs
+   set status = 'queued', lease_until = null, worker_id = null, crashes = crashes + 1, updated_at = holdfast.now()
+ where run_id = $1 and epoch = $2 and status = 'running' returning *`,
+  values: (p: Lease) => [p.runId, p.epoch],
+  row: asRun,
+});
+
+export const deleteRun = query({
+  name: "settle.delete",
+  text: "delete from holdfast.runs where run_id = $1 and epoch = $2 and status = 'running' returning *",
+  values: (p: Lease) => [p.runId, p.epoch],
+  row: asRun,
+});
+
+/** The oldest due blocked run becomes the head, when the thread has none. It starts from the thread's epoch. */
+export const promoteNext = query({
+  name: "settle.promote",
+  text: `
+with head as (
+  update holdfast.runs r
+     set status = 'queued', epoch = t.epoch, available_at = greatest(r.available_at, holdfast.now()),
+         updated_at = holdfast.now()
+    from holdfast.threads t
+   where t.thread_id = $1 and r.thread_id = $1 and r.status = 'blocked'
+     and r.run_id = (select b.run_id from holdfast.runs b
+                      where b.thread_id = $1 and b.status = 'blocked' and b.available_at <= holdfast.now()
+                      order by b.seq limit 1)
+     and not exists (select 1 from holdfast.runs o where o.thread_id = $1 and o.status in ('queued', 'running'))
+  returning r.run_id, r.graph_id
+), busy as (
+  update holdfast.threads t set status = 'busy', graph_id = head.graph_id from head where t.thread_id = $1
+)
+select run_id from head`,
+  values: (p: { threadId: string }) => [p.threadId],
+  row: (raw) => raw.run_id as string,
+});
+
+export const recordAttempt = query({
+  name: "settle.attempt",
+  text: `
+insert into holdfast.run_attempts (run_id, epoch, attempt, worker_id, outcome, error, retry_at, started_at)
+values ($1, $2, $3, $4, $5, $6, holdfast.now() + $7 * interval '1 millisecond', $8) on conflict do nothing`,
+  values: (
+    p: Lease & {
+      attempt: number;
+      workerId: string | null;
+      outcome: string;
+      error: unknown;
+      delayMs: number | null;
+      startedAt: Date | null;
+    },
+  ) => [
+    p.runId,
+    p.epoch,
+    p.attempt,
+    p.workerId,
+    p.outcome,
+    p.error === null ? null : JSON.stringify(p.error),
+    p.delayMs,
+    p.startedAt,
+  ],
+  row: () => true,
+});
+
+/** The thread's view after an attempt. A null keeps what is there; raise the epoch before promoting. */
+export const settleThread = query({
+  name: "settle.thread",
+  text: `
+update holdfast.threads t
+   set epoch = greatest(t.epoch, $2), updated_at = holdfast.now(),
+       "values" = coalesce($3, t."values"), interrupts = coalesce($4, t.interrupts),
+       error = $5, graph_version = case when $8::boolean then $6 else t.graph_version end,
+       status = coalesce($7, case when exists (select 1 from holdfast.escalations e
+                                                where e.thread_id = $1 and e.status = 'open') then 'interrupted' else 'idle' end)
+ where t.thread_id = $1 returning t.thread_id`,
+  values: (p: {
+    threadId: string;
+    epoch: number;
+    values: string | null;
+    interrupts: string | null;
+    error: string | null;
+    /** The graph that parked the thread, null when it does not wait; undefined keeps what is there. */
+    graphVersion: string | null | undefined;
+    /** Null: as the thread's open questions say. */
+    status: "idle" | "interrupted" | "error" | "busy" | null;
+  }) => [p.threadId, p.epoch, p.values, p.interrupts, p.error, p.graphVersion ?? null, p.status, p.graphVersion !== undefined],
+  row: (raw) => raw.thread_id as string,
+});
+
+/** Leases that ran out. Not while Postgres has just come back: holders get one lease to renew. Ordered by thread. */
+export const expiredLeases = query({
+  name: "reap.expired",
+  text: `
+select run_id, thread_id, tenant, epoch, crashes, attempt, worker_id, cancel_requested, started_at
+  from holdfast.runs
+ where status = 'running' and lease_until < holdfast.now()
+   and ($1::boolean or pg_postmaster_start_time() < clock_timestamp() - $2 * interval '1 second')
+ order by thread_id limit $3`,
+  values: (p: { ignoreRestart: boolean; graceSeconds: number; limit: number }) => [p.ignoreRestart, p.graceSeconds, p.limit],
+  row: asRun,
+});
+
+/** Threads whose next run is due and which have no head: a delayed run came due, or a promotion was lost. */
+export const headless = query({
+  name: "reap.headless",
+  text: `
+select distinct b.thread_id, b.tenant from holdfast.runs b
+ where b.status = 'blocked' and b.available_at <= holdfast.now() and ($1::boolean or b.delayed)
+   and not exists (select 1 from holdfast.runs o where o.thread_id = b.thread_id and o.status in ('queued', 'running'))
+ limit $2`,
+  values: (p: { all: boolean; limit: number }) => [p.all, p.limit],
+  row: (raw) => ({ threadId: raw.thread_id as string, tenant: raw.tenant as string }),
+});
+
+/** Whether this holder's lease has really run out, seen again under the thread's lock. */
+export const isExpired = query({
+  name: "reap.is_expired",
+  text: `select 1 from holdfast.runs where run_id = $1 and epoch = $2 and status = 'running' and lease_until < holdfast.now()`,
+  values: (p: Lease) => [p.runId, p.epoch],
+  row: () => true,
+});

@@ -1,0 +1,107 @@
+import { query } from "../query.ts";
+import { asThread } from "./rows.ts";
+
+interface ThreadKey {
+  threadId: string;
+  tenant: string;
+}
+const key = (p: ThreadKey): unknown[] => [p.threadId, p.tenant];
+
+export const getThread = query({
+  name: "thread.get",
+  text: "select * from holdfast.threads where thread_id = $1 and tenant = $2",
+  values: key,
+  row: asThread,
+});
+
+const sortColumns = ["thread_id", "status", "created_at", "updated_at"] as const;
+export type ThreadSort = (typeof sortColumns)[number];
+
+export interface ThreadFilter {
+  tenant: string;
+  metadata: unknown;
+  status: string | null;
+  /** Containment in the values; `\u0000`, which jsonb refuses, is compared as U+FFFD. */
+  values: unknown;
+  ids: string[] | null;
+}
+export interface ThreadSearch extends ThreadFilter {
+  sortBy: ThreadSort;
+  descending: boolean;
+  limit: number;
+  offset: number;
+}
+
+const where = `
+ where tenant = $1
+   and ($2::jsonb is null or metadata @> $2::jsonb)
+   and ($3::text is null or status = $3)
+   and ($4::jsonb is null or replace("values", '\\u0000', '\\ufffd')::jsonb @> $4::jsonb)
+   and ($5::uuid[] is null or thread_id = any($5))`;
+const json = (value: unknown): string | null => (value === undefined || value === null ? null : JSON.stringify(value));
+const filterValues = (p: ThreadFilter): unknown[] => [p.tenant, json(p.metadata), p.status, json(p.values), p.ids];
+
+export const searchThreads = query({
+  name: "thread.search",
+  text: `
+select *, count(*) over () as total from holdfast.threads ${where}
+ order by
+  case when $6 = 'created_at' and $7 then created_at end desc, case when $6 = 'created_at' and not $7 then created_at end,
+  case when $6 = 'updated_at' and $7 then updated_at end desc, case when $6 = 'updated_at' and not $7 then updated_at end,
+  case when $6 = 'status' and $7 then status end desc, case when $6 = 'status' and not $7 then status end,
+  case when $6 = 'thread_id' and $7 then thread_id end desc, case when $6 = 'thread_id' and not $7 then thread_id end
+ limit $8 offset $9`,
+  values: (p: ThreadSearch) => [...filterValues(p), p.sortBy, p.descending, p.limit, p.offset],
+  row: (raw) => ({ thread: asThread(raw), total: raw.total as number }),
+});
+
+export const countThreads = query({
+  name: "thread.count",
+  text: `select count(*) as n from holdfast.threads ${where}`,
+  values: filterValues,
+  row: (raw) => raw.n as number,
+});
+
+/** Merges metadata key by key. */
+export const patchThread = query({
+  name: "thread.patch",
+  text: `
+update holdfast.threads set metadata = metadata || $3::jsonb, updated_at = holdfast.now()
+ where thread_id = $1 and tenant = $2 returning *`,
+  values: (p: ThreadKey & { metadata: unknown }) => [p.threadId, p.tenant, JSON.stringify(p.metadata)],
+  row: asThread,
+});
+
+export const deleteThread = query({
+  name: "thread.delete",
+  text: "delete from holdfast.threads where thread_id = $1 and tenant = $2 returning thread_id",
+  values: key,
+  row: (raw) => raw.thread_id as string,
+});
+
+/** An API write takes the next epoch under the thread's lock. */
+export const takeEpoch = query({
+  name: "thread.take_epoch",
+  text: `update holdfast.threads set epoch = epoch + 1, updated_at = holdfast.now() where thread_id = $1 returning epoch`,
+  values: (p: { threadId: string }) => [p.threadId],
+  row: (raw) => raw.epoch as number,
+});
+
+/** Finished stateless threads whose streams nobody can still be reading. */
+export const expiredTemporary = query({
+  name: "thread.expired_temporary",
+  text: `
+select r.thread_id, r.tenant from holdfast.runs r
+ where r.temporary and r.finished_at < holdfast.now() - $1 * interval '1 second'
+   and not exists (select 1 from holdfast.runs o where o.thread_id = r.thread_id and o.finished_at is null)
+ limit $2`,
+  values: (p: { olderThanSeconds: number; limit: number }) => [p.olderThanSeconds, p.limit],
+  row: (raw) => ({ threadId: raw.thread_id as string, tenant: raw.tenant as string }),
+});
+
+export const pruneIdempotencyKeys = query({
+  name: "idempotency.prune",
+  text: `delete from holdfast.idempotency_keys where created_at < holdfast.now() - $1 * interval '1 second' returning key`,
+  values: (p: { olderThanSeconds: number }) => [p.olderThanSeconds],
+  row: (raw) => raw.key as string,
+});

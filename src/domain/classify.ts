@@ -1,0 +1,116 @@
+import { Cancelled, Conflict, Fatal, InvalidInput, LeaseLost, NotFound, ThreadBusy, Transient } from "./errors.ts";
+
+export type AppError = Cancelled | Conflict | Fatal | InvalidInput | LeaseLost | NotFound | ThreadBusy | Transient;
+
+const ours = [Cancelled, Conflict, Fatal, InvalidInput, LeaseLost, NotFound, ThreadBusy, Transient];
+const causesDepthMax = 8;
+
+/** SQLSTATE classes and codes of a database that is away, restarting, full or busy: never the run's fault. */
+const databaseAway = /^(08|57P|53|58)|^(40001|40P01|25006|55P03|57014)$/;
+const socketCodes = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_SOCKET"]);
+const poolMessages =
+  /Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error|client was closed|Connection is closed/i;
+
+interface Traits {
+  code?: unknown;
+  status?: unknown;
+  name?: unknown;
+  message?: unknown;
+  headers?: unknown;
+  retryAfterMs?: unknown;
+  severity?: unknown;
+  query?: unknown;
+}
+
+/** True when the error says that Postgres could not be reached or asked to be tried again. */
+export function isDatabaseAway(error: unknown): boolean {
+  return causeChain(error).some((link) => {
+    const { code, message, name, severity } = link as Traits;
+    if (name === "DatabaseAway") return true;
+    if (typeof code === "string" && severity !== undefined && databaseAway.test(code)) return true;
+    return typeof message === "string" && poolMessages.test(message);
+  });
+}
+
+/** Total: every thrown thing becomes one of our errors, its origin kept as `cause`. */
+export function classify(error: unknown): AppError {
+  const chain = causeChain(error);
+  for (const link of chain) for (const kind of ours) if (link instanceof kind) return link as AppError;
+  const byName = chain.find((link) => ours.some((kind) => kind.name === (link as Traits).name));
+  if (byName !== undefined) return fromForeignCopy(byName as Error & Traits);
+  if (isDatabaseAway(error)) return new Transient("the database could not be reached", { kind: "database", cause: error });
+  for (const link of chain) {
+    const known = fromTraits(link as Traits, error);
+    if (known !== undefined) return known;
+  }
+  const { message, name } = (chain[0] ?? {}) as Traits;
+  return new Fatal(typeof message === "string" ? message : String(error), {
+    code: typeof name === "string" && name !== "Error" ? snake(name) : "error",
+    cause: error,
+  });
+}
+
+function fromTraits(link: Traits, error: unknown): AppError | undefined {
+  const { status, code, name } = link;
+  if (name === "GraphRecursionError") return new Fatal(String(link.message), { code: "recursion_limit", cause: error });
+  if (name === "UnstorableValue") return new Fatal(String(link.message), { code: "unstorable_value", cause: error });
+  if (typeof status === "number") return fromHttpStatus(status, link, error);
+  if (typeof code === "string" && socketCodes.has(code)) return network(link, error);
+  if (name === "APIConnectionError" || link.message === "terminated") return network(link, error);
+  if (name === "TimeoutError" || name === "APIConnectionTimeoutError")
+    return new Transient(`timed out: ${String(link.message)}`, { kind: "timeout", cause: error });
+  if (name === "RateLimitCapacityError")
+    return new Transient(String(link.message), { kind: "rate_limit", cause: error, ...retryAfter(link) });
+  return undefined;
+}
+
+function fromHttpStatus(status: number, link: Traits, error: unknown): AppError | undefined {
+  const message = `the provider answered ${status}: ${String(link.message)}`;
+  if (status === 429) return new Transient(message, { kind: "rate_limit", cause: error, ...retryAfter(link) });
+  if (status === 408 || status >= 500) return new Transient(message, { kind: "timeout", cause: error, ...retryAfter(link) });
+  if (status === 401 || status === 403) return new Fatal(message, { code: "invalid_key", cause: error });
+  if (status >= 400) return new Fatal(message, { code: "bad_request", cause: error });
+  return undefined;
+}
+
+function network(link: Traits, error: unknown): Transient {
+  return new Transient(`network: ${String(link.message)}`, { kind: "network", cause: error });
+}
+
+function retryAfter(link: Traits): { retryAfterMs?: number } {
+  if (typeof link.retryAfterMs === "number" && link.retryAfterMs >= 0) return { retryAfterMs: link.retryAfterMs };
+  const headers = link.headers;
+  const raw =
+    headers instanceof Headers
+      ? headers.get("retry-after")
+      : ((headers as Record<string, string> | undefined)?.["retry-after"] ?? null);
+  const seconds = raw === null ? Number.NaN : Number(raw);
+  return Number.isFinite(seconds) && seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {};
+}
+
+/** Graphs may load another copy of our module: the name is then all that is left to tell by. */
+function fromForeignCopy(error: Error & Traits & { kind?: Transient["kind"]; field?: string }): AppError {
+  if (error.name === "Transient")
+    return new Transient(error.message, { kind: error.kind ?? "timeout", cause: error, ...retryAfter(error) });
+  if (error.name === "LeaseLost") return new LeaseLost(error.message, { cause: error });
+  if (error.name === "Cancelled") return new Cancelled(error.message, { cause: error });
+  return new Fatal(error.message, { cause: error, code: typeof error.code === "string" ? error.code : "error" });
+}
+
+/** The error and its causes (and the members of an AggregateError), outermost first, bounded. */
+export function causeChain(error: unknown): unknown[] {
+  const chain: unknown[] = [];
+  const open: unknown[] = [error];
+  while (open.length > 0 && chain.length < causesDepthMax) {
+    const next = open.shift();
+    if (next === null || (typeof next !== "object" && typeof next !== "string")) continue;
+    if (chain.includes(next)) continue;
+    chain.push(next);
+    const { cause, errors } = next as { cause?: unknown; errors?: unknown };
+    if (cause !== undefined) open.push(cause);
+    if (Array.isArray(errors)) open.push(...errors.slice(0, causesDepthMax));
+  }
+  return chain;
+}
+
+const snake = (name: string): string => name.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toLowerCase();

@@ -1,0 +1,75 @@
+// Errors are named by their cure; http/errors.ts and domain/retry.ts are the only places that act on the name.
+
+/** The caller must change the request. `field` names what was wrong with it. */
+export class InvalidInput extends Error {
+  override readonly name = "InvalidInput";
+  readonly field: string | undefined;
+  constructor(message: string, options?: ErrorOptions & { field?: string }) {
+    super(message, options);
+    this.field = options?.field;
+  }
+}
+
+export class NotFound extends Error {
+  override readonly name = "NotFound";
+}
+
+/** The request is fine but comes at the wrong time. `detail` goes to the client on our own routes. */
+export class Conflict extends Error {
+  override readonly name = "Conflict";
+  readonly detail: unknown;
+  constructor(message: string, options?: ErrorOptions & { detail?: unknown }) {
+    super(message, options);
+    this.detail = options?.detail;
+  }
+}
+
+/** A second run for a thread that rejects them. Its own class: the wire answers 422, not 409. */
+export class ThreadBusy extends Error {
+  override readonly name = "ThreadBusy";
+}
+
+export const transientKinds = ["timeout", "rate_limit", "network", "database"] as const;
+export type TransientKind = (typeof transientKinds)[number];
+
+/** Trying again later is the cure. Graph code may throw it; `retryAfterMs` overrides the backoff. */
+export class Transient extends Error {
+  override readonly name = "Transient";
+  readonly kind: TransientKind;
+  readonly retryAfterMs: number | undefined;
+  constructor(message: string, options?: ErrorOptions & { kind?: TransientKind; retryAfterMs?: number }) {
+    super(message, options);
+    this.kind = options?.kind ?? "timeout";
+    this.retryAfterMs = options?.retryAfterMs;
+  }
+}
+
+/** Trying again will not help. `code` lands in the run's error. */
+export class Fatal extends Error {
+  override readonly name = "Fatal";
+  readonly code: string;
+  constructor(message: string, options?: ErrorOptions & { code?: string }) {
+    super(message, options);
+    this.code = options?.code ?? "error";
+  }
+}
+
+/** Somebody asked this run to stop. */
+export class Cancelled extends Error {
+  override readonly name = "Cancelled";
+}
+
+/** Another holder has the thread now: write nothing. */
+export class LeaseLost extends Error {
+  override readonly name = "LeaseLost";
+}
+
+/** A value that cannot be stored and read back equal. `path` is where it sits, e.g. `$.messages[2].when`. */
+export class UnstorableValue extends Error {
+  override readonly name = "UnstorableValue";
+  readonly path: string;
+  constructor(path: string, reason: string) {
+    super(`${path}: ${reason}`);
+    this.path = path;
+  }
+}

@@ -1,0 +1,44 @@
+/** One event of a run's stream, as stored: `seq` counts from 0 within the run, without gaps. */
+export interface RunEvent {
+  seq: number;
+  /** The SSE event name, e.g. `values`, `messages/partial`, `updates|child:task`. */
+  event: string;
+  /** JSON text, ready for the wire. */
+  data: string;
+}
+
+/** An event that has no number yet. */
+export interface PendingEvent {
+  event: string;
+  data: string;
+  step: number | null;
+}
+
+/** Events that travel in the next statement of the lease holder. Release it exactly once. */
+export interface EventBatch {
+  firstSeq: number;
+  attempt: number;
+  events: readonly PendingEvent[];
+  /** Call with true after the commit; false puts the events back, unnumbered. */
+  release(committed: boolean): void;
+}
+
+/** Where the saver gets the events that belong into its statement. */
+export interface StepEvents {
+  /** Events of `checkpointNs` (and below) when a step is committed; null takes only what is ready anyway. */
+  take(checkpointNs: string | null): Promise<EventBatch>;
+}
+
+export const noEvents: StepEvents = {
+  take: () => Promise.resolve({ firstSeq: 0, attempt: 0, events: [], release: () => undefined }),
+};
+
+/** The stream of one attempt, being written: the saver takes from it, the engine puts into it. */
+export interface RunEvents extends StepEvents {
+  /** May be stored at once: tokens, custom events, values of a step that is committed. */
+  ready(event: PendingEvent): void;
+  /** Waits for the commit of its step in `checkpointNs`, or for the run's outcome. */
+  held(checkpointNs: string, event: PendingEvent): void;
+  /** Takes what no commit has claimed, for the outcome's own transaction, and stores the rest. */
+  finish(): Promise<PendingEvent[]>;
+}

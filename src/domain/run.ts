@@ -1,0 +1,81 @@
+// The life of a run, as data. SQL guards every move; docs/architecture.md draws this table.
+
+/** Statuses as stored. A wire client sees `queued` and `blocked` as `pending`. */
+export const runStatuses = ["queued", "blocked", "running", "success", "error", "timeout", "interrupted"] as const;
+export type RunStatus = (typeof runStatuses)[number];
+export type WireRunStatus = "pending" | "running" | "success" | "error" | "timeout" | "interrupted";
+
+/** Which status may follow which. A terminal status has no successor. */
+export const nextStatuses: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
+  blocked: ["queued", "interrupted"],
+  queued: ["running", "interrupted"],
+  running: ["queued", "success", "error", "timeout", "interrupted"],
+  success: [],
+  error: [],
+  timeout: [],
+  interrupted: [],
+};
+
+export const isTerminal = (status: RunStatus): boolean => nextStatuses[status].length === 0;
+
+export function wireStatus(status: RunStatus): WireRunStatus {
+  return status === "queued" || status === "blocked" ? "pending" : status;
+}
+
+export const multitaskStrategies = ["reject", "enqueue", "interrupt", "rollback"] as const;
+export type MultitaskStrategy = (typeof multitaskStrategies)[number];
+
+export const cancelActions = ["interrupt", "rollback"] as const;
+export type CancelAction = (typeof cancelActions)[number];
+
+/** The right to work on one run: checked inside every statement that writes for it. */
+export interface LeaseKey {
+  runId: string;
+  threadId: string;
+  epoch: number;
+}
+
+/** What the caller asked a run to do: the body of `POST …/runs`, as stored. */
+export interface RunKwargs {
+  input?: unknown;
+  command?: RunCommand;
+  config?: RunConfig;
+  context?: Record<string, unknown>;
+  checkpoint?: { checkpoint_id: string; checkpoint_ns?: string; checkpoint_map?: Record<string, string> };
+  stream_mode: string[];
+  stream_subgraphs?: boolean;
+  interrupt_before?: "*" | string[];
+  interrupt_after?: "*" | string[];
+  webhook?: string;
+  feedback_keys?: string[];
+}
+
+export interface RunConfig {
+  tags?: string[];
+  recursion_limit?: number;
+  configurable?: Record<string, unknown>;
+}
+
+export interface RunCommand {
+  resume?: unknown;
+  update?: unknown;
+  goto?: unknown;
+}
+
+/** Answers of this run to parked questions, bound when the run was accepted: one entry for each task. */
+export interface ResumeAnswer {
+  taskId: string;
+  checkpointNs: string;
+  checkpointId: string;
+  /** Every answer the task has got so far, oldest first, this run's last. */
+  answers: unknown[];
+}
+
+export interface RunError {
+  code: string;
+  name: string;
+  message: string;
+  /** Messages of the causes, outermost first. */
+  causes?: string[];
+  stack?: string;
+}

@@ -1,0 +1,44 @@
+import { getConfig } from "@langchain/langgraph";
+import { Fatal } from "../domain/errors.ts";
+
+/** Where the engine hands a run's ledger to its nodes. LangGraph passes it on, also into subgraphs. */
+export const effectsKey = "__holdfast_effects";
+
+export interface EffectCall {
+  taskId: string;
+  name: string;
+  args: unknown;
+  onUnknown: "resend" | "stop";
+}
+
+export interface EffectRuntime {
+  /** Performs a call once for its task and position, or returns what it returned before. */
+  perform<R>(call: EffectCall, dispatch: (key: string) => Promise<R>): Promise<R>;
+}
+
+export interface EffectOptions {
+  /** The tool's name, as shown in the ledger. */
+  name: string;
+  /** JSON arguments: compared when the step is repeated, never part of the key. */
+  args: unknown;
+  /**
+   * What to do when a crash hid whether the call took place. `resend` only when the other side honours the key
+   * (or the call is natural to repeat); `stop`, the default, ends the run with code `effect_unknown`.
+   */
+  onUnknown?: "resend" | "stop";
+}
+
+/**
+ * Does something to the world once, although nodes may run more than once. Call it in a node; `dispatch` gets the
+ * idempotency key to send along. Its result must be JSON; a repeated step returns the stored one.
+ */
+export async function effect<R>(options: EffectOptions, dispatch: (key: string) => Promise<R>): Promise<R> {
+  const config = getConfig();
+  const runtime = config?.configurable?.[effectsKey] as EffectRuntime | undefined;
+  const taskId = (config as { executionInfo?: { taskId?: string } } | undefined)?.executionInfo?.taskId;
+  if (runtime === undefined || taskId === undefined) {
+    throw new Fatal(`effect ${options.name} was called outside a node of a run`, { code: "effect_outside_run" });
+  }
+  const { name, args, onUnknown = "stop" } = options;
+  return runtime.perform({ taskId, name, args, onUnknown }, dispatch);
+}

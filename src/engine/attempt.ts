@@ -1,0 +1,163 @@
+// One attempt of one run, start to end. This room is the only one that runs graphs; it never decides what a failure
+// means (domain/retry.ts) and never moves a run row (queue/settle.ts). Read next: input.ts, stream.ts, view.ts.
+import { isGraphDrained, type RunControl } from "@langchain/langgraph";
+import { FencedSaver, type WriteKind } from "../checkpoint/saver.ts";
+import type { Database } from "../db/pool.ts";
+import type { RunRow } from "../db/queries/rows.ts";
+import { getThread } from "../db/queries/threads.ts";
+import { one } from "../db/query.ts";
+import type { PendingEvent, RunEvents } from "../domain/event.ts";
+import type { Outcome } from "../domain/outcome.ts";
+import type { CancelAction } from "../domain/run.ts";
+import { openEffects } from "../effects/ledger.ts";
+import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Tracing } from "../observe/tracing.ts";
+import { graphConfig } from "./config.ts";
+import { meetChangedGraph } from "./graph-version.ts";
+import { prepareInput } from "./input.ts";
+import type { Graph, Registry } from "./registry.ts";
+import { ChunkTranslator, langGraphModes, type NativeMode } from "./stream.ts";
+import { type Parked, readParked } from "./view.ts";
+import { toWire } from "./wire.ts";
+
+export interface AttemptDeps {
+  db: Database;
+  registry: Registry;
+  log: Log;
+  metrics: Metrics;
+  tracing: Tracing;
+}
+
+export interface AttemptSignals {
+  /** Aborts the graph: a cancel, a lost lease, or a drain that took too long. */
+  signal: AbortSignal;
+  /** Stops it at the next step boundary. */
+  control: RunControl;
+  /** What a cancel asked for, null while nobody did. */
+  cancelRequested: () => CancelAction | null;
+  events: RunEvents;
+  /** Repeats a statement while the database is away, and counts what the fence refused. */
+  write: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
+}
+
+export interface AttemptEnd {
+  outcome: Outcome;
+  finalEvents: PendingEvent[];
+}
+
+/** Runs the graph until it ends, parks, drains or throws. A throw is the caller's to decide about. */
+export async function runAttempt(deps: AttemptDeps, run: RunRow, signals: AttemptSignals): Promise<AttemptEnd> {
+  const { db, registry } = deps;
+  const holder = { kind: "run", runId: run.run_id, threadId: run.thread_id, epoch: run.epoch } as const;
+  const metadata = { run_id: run.run_id, graph_id: run.graph_id, assistant_id: run.assistant_id, run_attempt: run.attempt };
+  const saver = new FencedSaver({ db, holder, events: signals.events, write: signals.write, metadata });
+  const opened = await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
+  const graph: Graph = Object.assign(opened, { checkpointer: saver });
+  const version = registry.version(run.graph_id, graph);
+
+  await announce(saver, run, signals.events);
+  await checkVersion(deps, { graph, run, version, quiet: new FencedSaver({ db, holder, write: signals.write, metadata }) });
+  const write = <T>(statement: () => Promise<T>): Promise<T> => signals.write("input", statement);
+  const prepared = await prepareInput({ db, graph, saver, write }, run);
+  const translator = translatorOf(deps, run, signals.events);
+  if (!prepared.alreadyStopped) {
+    const drained = await consume(deps, { graph, run, signals, translator, prepared });
+    if (drained) return { outcome: { kind: "released" }, finalEvents: await signals.events.finish() };
+  }
+  const parked = await readParked(graph, saver, run.thread_id);
+  const outcome: Outcome = { kind: "success", view: parked.view, questions: parked.questions, graphVersion: version };
+  const held = await signals.events.finish();
+  return { outcome, finalEvents: [...held, ...withOurIds(translator.questions, parked)] };
+}
+
+/** Every attempt's stream starts with its number; a later one repeats the stored values, so that a client can drop
+ * the tokens of the step that was cut off. */
+async function announce(saver: FencedSaver, run: RunRow, events: RunEvents): Promise<void> {
+  events.ready({ event: "metadata", data: toWire({ run_id: run.run_id, attempt: run.attempt }), step: null });
+  if (run.attempt <= 1 || !run.kwargs.stream_mode.includes("values")) return;
+  const latest = await saver.getTuple({ configurable: { thread_id: run.thread_id, checkpoint_ns: "" } });
+  if (latest === undefined) return;
+  const visible = Object.entries(latest.checkpoint.channel_values).filter(([channel]) => !internal.test(channel));
+  events.ready({ event: "values", data: toWire(Object.fromEntries(visible)), step: null });
+}
+
+/** Channels of LangGraph's own: `__start__`, `branch:to:node`, `join:…`. */
+const internal = /^__|:/;
+
+async function checkVersion(
+  { db }: AttemptDeps,
+  { graph, run, version, quiet }: { graph: Graph; run: RunRow; version: string; quiet: FencedSaver },
+): Promise<void> {
+  const continues = run.resume !== null ? !run.input_applied : (run.kwargs.input ?? null) === null;
+  if (!continues || run.kwargs.checkpoint !== undefined) return;
+  const thread = one(await getThread(db, { threadId: run.thread_id, tenant: run.tenant }));
+  const parkedBy = thread?.graph_version ?? null;
+  if (parkedBy === null || parkedBy === version || run.kwargs.command?.goto != null) return;
+  await meetChangedGraph({ db, graph, saver: quiet }, run);
+}
+
+function translatorOf({ log, metrics }: AttemptDeps, run: RunRow, events: RunEvents): ChunkTranslator {
+  const { kwargs } = run;
+  let since = performance.now();
+  return new ChunkTranslator({
+    request: { modes: kwargs.stream_mode, subgraphs: kwargs.stream_subgraphs ?? false },
+    events,
+    onStep: (nodes) => {
+      const durationMs = Math.round(performance.now() - since);
+      since = performance.now();
+      metrics.steps.inc({ graph: run.graph_id });
+      log.info({ run_id: run.run_id, thread_id: run.thread_id, graph: run.graph_id, attempt: run.attempt, nodes, duration_ms: durationMs }, "step");
+    },
+  });
+}
+
+interface Consumption {
+  graph: Graph;
+  run: RunRow;
+  signals: AttemptSignals;
+  translator: ChunkTranslator;
+  prepared: { input: unknown; fork: Record<string, unknown> };
+}
+
+/** Reads the graph's stream to its end. True when it drained at a step boundary instead of finishing. */
+async function consume(deps: AttemptDeps, { graph, run, signals, translator, prepared }: Consumption): Promise<boolean> {
+  const { kwargs } = run;
+  const effects = openEffects({ db: deps.db, run, write: (statement) => signals.write("effect", statement) });
+  const config = graphConfig({ run, fork: prepared.fork, effects, tracing: deps.tracing, metrics: deps.metrics });
+  const before = kwargs.interrupt_before;
+  const after = kwargs.interrupt_after;
+  try {
+    const stream = await graph.stream(prepared.input as never, {
+      ...config,
+      streamMode: langGraphModes(kwargs.stream_mode),
+      subgraphs: true,
+      durability: "sync",
+      signal: signals.signal,
+      control: signals.control,
+      ...(before === undefined ? {} : { interruptBefore: before as never }),
+      ...(after === undefined ? {} : { interruptAfter: after as never }),
+    });
+    for await (const chunk of stream) translator.accept(chunk as [string[], NativeMode, unknown]);
+    return false;
+  } catch (error) {
+    if (isGraphDrained(error)) return true;
+    throw error;
+  }
+}
+
+/** LangGraph's interrupt ids are the same for every question of a node; clients get the questions' own. */
+function withOurIds(questions: PendingEvent[], parked: Parked): PendingEvent[] {
+  const ids = new Map<string, string>();
+  for (const { interruptId, taskId } of parked.questions) {
+    const shown = parked.view.interrupts[taskId]?.at(-1)?.id;
+    if (interruptId !== null && shown !== undefined) ids.set(interruptId, shown);
+  }
+  return questions.map((event) => {
+    const payload = JSON.parse(event.data) as { __interrupt__: { id?: string }[] };
+    const list = payload.__interrupt__.map((item) =>
+      item.id === undefined ? item : { ...item, id: ids.get(item.id) ?? item.id },
+    );
+    return { ...event, data: JSON.stringify({ ...payload, __interrupt__: list }) };
+  });
+}

@@ -1,0 +1,35 @@
+import type { RunnableConfig } from "@langchain/core/runnables";
+import type { RunRow } from "../db/queries/rows.ts";
+import { type EffectRuntime, effectsKey } from "../effects/effect.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import { tokenCounter } from "../observe/tokens.ts";
+import type { Tracing } from "../observe/tracing.ts";
+
+interface Parts {
+  run: RunRow;
+  /** Where to fork from; empty to go on from the latest checkpoint. */
+  fork: Record<string, unknown>;
+  effects: EffectRuntime;
+  tracing: Tracing;
+  metrics: Metrics;
+}
+
+/** What the graph's nodes see: the caller's config with our ids, which a caller cannot override. */
+export function graphConfig({ run, fork, effects, tracing, metrics }: Parts): RunnableConfig & { context?: Record<string, unknown> } {
+  const { config = {}, context } = run.kwargs;
+  const ids = {
+    thread_id: run.thread_id,
+    run_id: run.run_id,
+    graph_id: run.graph_id,
+    assistant_id: run.assistant_id,
+  };
+  return {
+    ...tracing.forRun(run),
+    tags: config.tags ?? [],
+    recursionLimit: config.recursion_limit ?? 25,
+    configurable: { ...config.configurable, ...fork, ...ids, [effectsKey]: effects },
+    metadata: { ...run.metadata, ...ids, run_attempt: run.attempt },
+    callbacks: [tokenCounter({ metrics, graphId: run.graph_id }), ...tracing.callbacks],
+    ...(context === undefined ? {} : { context }),
+  };
+}

@@ -1,0 +1,73 @@
+import type { StateSnapshot } from "@langchain/langgraph";
+import { RESUME } from "@langchain/langgraph-checkpoint";
+import type { FencedSaver } from "../checkpoint/saver.ts";
+import type { Question, ThreadView } from "../domain/outcome.ts";
+import { questionId } from "../queue/question.ts";
+import type { Graph } from "./registry.ts";
+import { toPlain } from "./wire.ts";
+
+type Task = StateSnapshot["tasks"][number];
+const nestingMax = 32;
+
+export interface Parked {
+  view: ThreadView;
+  questions: Question[];
+  snapshot: StateSnapshot;
+}
+
+/** The thread as it is now: its values, and every question it waits for with its position in its task. */
+export async function readParked(graph: Graph, saver: FencedSaver, threadId: string): Promise<Parked> {
+  const snapshot = await graph.getState({ configurable: { thread_id: threadId } }, { subgraphs: true });
+  const questions: Question[] = [];
+  for (const { task, owner } of asking(snapshot)) questions.push(...(await questionsOf(saver, threadId, task, owner)));
+  const interrupts: ThreadView["interrupts"] = {};
+  for (const { taskId, ordinal, payload } of questions) {
+    const shown = { id: questionId({ threadId, taskId, ordinal }), value: payload };
+    interrupts[taskId] = [...(interrupts[taskId] ?? []), shown];
+  }
+  const view = { values: toPlain(snapshot.values), interrupts, parked: snapshot.next.length > 0 };
+  return { view, questions, snapshot };
+}
+
+/** The tasks that called `interrupt()`: the deepest ones, since their parents only pass the question on. */
+function asking(snapshot: StateSnapshot, depth = 0): { task: Task; owner: StateSnapshot }[] {
+  if (depth >= nestingMax) return [];
+  return snapshot.tasks.flatMap((task) => {
+    const child = task.state as StateSnapshot | undefined;
+    const below = child?.tasks === undefined ? [] : asking(child, depth + 1);
+    if (below.length > 0) return below;
+    return task.interrupts.length > 0 ? [{ task, owner: snapshot }] : [];
+  });
+}
+
+async function questionsOf(
+  saver: FencedSaver,
+  threadId: string,
+  task: Task,
+  owner: StateSnapshot,
+): Promise<Question[]> {
+  const { checkpoint_ns: checkpointNs = "", checkpoint_id: checkpointId } = owner.config.configurable ?? {};
+  const tuple = await saver.getTuple({
+    configurable: { thread_id: threadId, checkpoint_ns: checkpointNs, checkpoint_id: checkpointId },
+  });
+  const answers = tuple?.pendingWrites?.find(([taskId, channel]) => taskId === task.id && channel === RESUME)?.[2];
+  const answered = Array.isArray(answers) ? answers.length : 0;
+  return task.interrupts.map((interrupt, n) => ({
+    taskId: task.id,
+    ordinal: answered + n,
+    interruptId: interrupt.id ?? null,
+    node: String(task.name),
+    checkpointNs,
+    checkpointId: String(checkpointId),
+    payload: toPlain(interrupt.value),
+  }));
+}
+
+/** Every task of a snapshot and of its subgraphs. */
+export function allTasks(snapshot: StateSnapshot, depth = 0): Task[] {
+  if (depth >= nestingMax) return [];
+  return snapshot.tasks.flatMap((task) => {
+    const child = task.state as StateSnapshot | undefined;
+    return child?.tasks === undefined ? [task] : [task, ...allTasks(child, depth + 1)];
+  });
+}

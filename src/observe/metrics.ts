@@ -1,0 +1,85 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** Every metric of the program. The `agent_` names and buckets are a fixed surface; ours start with `holdfast_`. */
+export function openMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  return {
+    registry,
+    tasks: new Counter({
+      name: "agent_tasks_total",
+      help: "Runs that ended, by final status",
+      labelNames: ["agent_name", "status"],
+      registers,
+    }),
+    latency: new Histogram({
+      name: "agent_latency_seconds",
+      help: "Seconds from a run's creation to its end",
+      labelNames: ["agent_name"],
+      buckets: [0.5, 1, 2, 5, 10, 30, 60, 120],
+      registers,
+    }),
+    tokens: new Counter({
+      name: "agent_tokens_total",
+      help: "Tokens the model reported",
+      labelNames: ["agent_name", "model"],
+      registers,
+    }),
+    confidence: new Gauge({
+      name: "agent_confidence_score",
+      help: "Confidence of the last finished run, 0 to 1",
+      labelNames: ["agent_name"],
+      registers,
+    }),
+    cost: new Counter({
+      name: "agent_cost_usd_total",
+      help: "US dollars by the price table; models it does not know are counted as unpriced tokens",
+      labelNames: ["agent_name"],
+      registers,
+    }),
+    unpriced: new Counter({
+      name: "holdfast_unpriced_tokens_total",
+      help: "Tokens of models without a price",
+      labelNames: ["model"],
+      registers,
+    }),
+    steps: new Counter({ name: "holdfast_steps_total", help: "Steps committed", labelNames: ["graph"], registers }),
+    fenced: new Counter({
+      name: "holdfast_fenced_writes_total",
+      help: "Writes refused because the writer had lost its lease",
+      labelNames: ["kind"],
+      registers,
+    }),
+    leaseLost: new Counter({ name: "holdfast_lease_lost_total", help: "Attempts that lost their lease", registers }),
+    takeovers: new Counter({
+      name: "holdfast_takeovers_total",
+      help: "Runs returned to the queue because their worker was gone",
+      registers,
+    }),
+    crashBudget: new Counter({
+      name: "holdfast_crash_budget_exhausted_total",
+      help: "Runs ended because their workers kept dying",
+      registers,
+    }),
+    retries: new Counter({
+      name: "holdfast_retries_total",
+      help: "Attempts that will be repeated",
+      labelNames: ["error_type"],
+      registers,
+    }),
+    queueDepth: new Gauge({
+      name: "holdfast_queue_depth",
+      help: "Runs by state, at the time of the scrape",
+      labelNames: ["state"],
+      registers,
+    }),
+    oldest: new Gauge({
+      name: "holdfast_queue_oldest_seconds",
+      help: "Age of the oldest due run, at the time of the scrape",
+      registers,
+    }),
+    sseClients: new Gauge({ name: "holdfast_sse_clients", help: "Open event streams", registers }),
+  };
+}
+
+export type Metrics = ReturnType<typeof openMetrics>;

@@ -1,0 +1,96 @@
+import type { Bus } from "../db/listen.ts";
+import type { Database } from "../db/pool.ts";
+import * as checkpoints from "../db/queries/checkpoints.ts";
+import { lockThread, openRuns } from "../db/queries/create.ts";
+import { reopenEscalations } from "../db/queries/escalations.ts";
+import type { RunRow } from "../db/queries/rows.ts";
+import * as runs from "../db/queries/runs.ts";
+import { promoteNext, settleThread } from "../db/queries/settle.ts";
+import * as threads from "../db/queries/threads.ts";
+import { one, type Queryable } from "../db/query.ts";
+import { NotFound } from "../domain/errors.ts";
+import { type CancelAction, isTerminal } from "../domain/run.ts";
+import { undo } from "./settle.ts";
+
+interface RunName {
+  tenant: string;
+  threadId: string;
+  runId: string;
+}
+
+/**
+ * Stops a run. A waiting one ends now; a running one is asked, and its worker settles it. A finished one stays as
+ * it is. Throws NotFound.
+ */
+export async function cancelRun(
+  { db, bus }: { db: Database; bus: Bus },
+  { tenant, threadId, runId, action }: RunName & { action: CancelAction },
+): Promise<RunRow> {
+  const run = await db.transaction(async (tx) => {
+    const found = await lockedRun(tx, { tenant, threadId, runId });
+    if (isTerminal(found.status)) return found;
+    if (found.status === "running") return one(await runs.requestCancel(tx, { runId, action })) ?? found;
+    return cancelWaitingRun(tx, found, action);
+  });
+  bus.publish("cancel", runId);
+  bus.publish("run", runId);
+  bus.publish("queue", threadId);
+  return run;
+}
+
+/** The thread's lock is held: nobody claims the run meanwhile, except by the claim's own row lock. */
+async function cancelWaitingRun(tx: Queryable, run: RunRow, action: CancelAction): Promise<RunRow> {
+  const { run_id: runId, thread_id: threadId, epoch } = run;
+  if (action === "rollback") await undo(tx, run);
+  const ended =
+    action === "rollback"
+      ? one(await runs.removeRun(tx, { runId }))
+      : one(await runs.cancelWaiting(tx, { runId }));
+  // Claimed between our look and our update: then it runs, and is asked instead.
+  if (ended === undefined) return one(await runs.requestCancel(tx, { runId, action })) ?? run;
+  // Its answer was never used: the question is open again.
+  if (run.resume !== null && !run.input_applied) await reopenEscalations(tx, { runId, threadId });
+  await rest(tx, threadId, epoch);
+  return ended;
+}
+
+/** Deletes one run, whatever it does. A holder finds its lease gone and writes nothing more. Throws NotFound. */
+export async function deleteRun({ db, bus }: { db: Database; bus: Bus }, name: RunName): Promise<void> {
+  await db.transaction(async (tx) => {
+    const run = await lockedRun(tx, name);
+    await runs.removeRunningToo(tx, { runId: name.runId });
+    if (!isTerminal(run.status)) await rest(tx, name.threadId, run.epoch);
+  });
+  bus.publish("cancel", name.runId);
+  bus.publish("queue", name.threadId);
+}
+
+/** Deletes a thread with its runs and checkpoints; late writes of a run under way find no lease. Throws NotFound. */
+export async function deleteThread(
+  { db, bus }: { db: Database; bus: Bus },
+  { tenant, threadId }: { tenant: string; threadId: string },
+): Promise<void> {
+  await db.transaction(async (tx) => {
+    if (one(await lockThread(tx, { threadId, tenant })) === undefined) {
+      throw new NotFound(`Thread with ID ${threadId} not found`);
+    }
+    await threads.deleteThread(tx, { threadId, tenant });
+    await checkpoints.deleteCheckpoints(tx, { threadId });
+  });
+  bus.publish("cancel", "*");
+}
+
+async function lockedRun(tx: Queryable, { tenant, threadId, runId }: RunName): Promise<RunRow> {
+  await lockThread(tx, { threadId, tenant });
+  const run = one(await runs.getRun(tx, { runId, threadId, tenant }));
+  if (run === undefined) throw new NotFound("Run not found");
+  return run;
+}
+
+async function rest(tx: Queryable, threadId: string, epoch: number): Promise<void> {
+  const unchanged = { values: null, interrupts: null, error: null, graphVersion: undefined };
+  const open = await openRuns(tx, { threadId });
+  const busy = open.some((run) => run.status !== "blocked");
+  await settleThread(tx, { threadId, epoch, ...unchanged, status: busy ? "busy" : null });
+  await promoteNext(tx, { threadId });
+}

@@ -1,0 +1,128 @@
+// Accepts runs. This room moves run rows between statuses and is the only one that does; it runs no graph and
+// knows no HTTP. Read next: settle.ts, then src/db/queries/claim.ts.
+import { createHash } from "node:crypto";
+import { failpoint } from "../observe/failpoint.ts";
+import type { Database } from "../db/pool.ts";
+import * as create from "../db/queries/create.ts";
+import type { RunRow, ThreadRow } from "../db/queries/rows.ts";
+import * as runs from "../db/queries/runs.ts";
+import { one, type Queryable } from "../db/query.ts";
+import { Conflict, InvalidInput, NotFound, ThreadBusy } from "../domain/errors.ts";
+import { newId } from "../domain/ids.ts";
+import type { MultitaskStrategy, ResumeAnswer, RunKwargs } from "../domain/run.ts";
+import { bindResume } from "./answer.ts";
+
+export interface CreateRun {
+  tenant: string;
+  threadId: string;
+  assistantId: string;
+  graphId: string;
+  kwargs: RunKwargs;
+  metadata: Record<string, unknown>;
+  /** Assistant's and caller's configurable as shown on the thread. */
+  threadConfig: Record<string, unknown> | null;
+  multitaskStrategy: MultitaskStrategy;
+  afterSeconds: number;
+  temporary: boolean;
+  /** Make the thread when it does not exist. */
+  createThread: boolean;
+  attemptsMax: number;
+  redriveOf: string | null;
+  idempotencyKey: string | null;
+  /** Who answers, when the run resumes a question. */
+  principal: string;
+}
+
+export interface Accepted {
+  run: RunRow;
+  /** True when the same Idempotency-Key had already made this run. */
+  replayed: boolean;
+}
+
+/**
+ * One transaction: after its commit the run will be done, whatever dies.
+ * Throws NotFound (thread), ThreadBusy (strategy reject), Conflict (a resume that no open question waits for),
+ * InvalidInput (an Idempotency-Key used before with another request).
+ */
+export async function createRun(db: Database, request: CreateRun): Promise<Accepted> {
+  const accepted = await db.transaction((tx) => createInTransaction(tx, request));
+  await failpoint("run.accepted");
+  return accepted;
+}
+
+/** For callers that hold a transaction already. Locks the thread. */
+export async function createInTransaction(tx: Queryable, request: CreateRun): Promise<Accepted> {
+  const runId = newId();
+  const earlier = await replayOf(tx, request, runId);
+  if (earlier !== undefined) return { run: earlier, replayed: true };
+  const thread = await lockedThread(tx, request);
+  const open = await create.openRuns(tx, { threadId: thread.thread_id });
+  const resume = await bindResume(tx, { request, runId, open });
+  if (resume === null) await makeRoom(tx, request.multitaskStrategy, open);
+  const run = await insert(tx, { request, runId, resume });
+  await create.markThreadBusy(tx, {
+    threadId: request.threadId,
+    graphId: request.graphId,
+    assistantId: request.assistantId,
+    config: request.threadConfig,
+  });
+  return { run, replayed: false };
+}
+
+async function replayOf(tx: Queryable, request: CreateRun, runId: string): Promise<RunRow | undefined> {
+  const { idempotencyKey: key, tenant } = request;
+  if (key === null) return undefined;
+  const digest = digestOf(request);
+  const taken = one(await create.takeIdempotencyKey(tx, { tenant, key, digest, runId }));
+  if (taken !== undefined) return undefined;
+  const earlier = one(await create.readIdempotencyKey(tx, { tenant, key }));
+  if (earlier === undefined) throw new Conflict(`Idempotency-Key ${key} has just expired, send the request again`);
+  if (earlier.digest !== digest) {
+    throw new InvalidInput("this Idempotency-Key was used with another request", { field: "Idempotency-Key" });
+  }
+  const run = one(await runs.getRun(tx, { runId: earlier.runId, threadId: null, tenant }));
+  if (run === undefined) throw new Conflict(`the run of Idempotency-Key ${key} has been deleted`);
+  return run;
+}
+
+function digestOf({ threadId, temporary, assistantId, kwargs, metadata, multitaskStrategy, afterSeconds }: CreateRun): string {
+  // A stateless run gets a new thread id each time, so that id cannot be part of what must be equal.
+  const thread = temporary ? null : threadId;
+  const told = { thread, assistantId, kwargs, metadata, multitaskStrategy, afterSeconds };
+  return createHash("sha256").update(JSON.stringify(told)).digest("hex");
+}
+
+async function lockedThread(tx: Queryable, { threadId, tenant, createThread }: CreateRun): Promise<ThreadRow> {
+  const found = one(await create.lockThread(tx, { threadId, tenant }));
+  if (found !== undefined) return found;
+  if (createThread) {
+    await create.insertThread(tx, { threadId, tenant, metadata: {} });
+    const made = one(await create.lockThread(tx, { threadId, tenant }));
+    if (made !== undefined) return made;
+  }
+  throw new NotFound(`Thread with ID ${threadId} not found`);
+}
+
+/** What happens to the thread's other open runs. */
+async function makeRoom(tx: Queryable, strategy: MultitaskStrategy, open: RunRow[]): Promise<void> {
+  if (open.length === 0 || strategy === "enqueue") return;
+  if (strategy === "reject") {
+    throw new ThreadBusy(
+      "Thread is already running a task. Wait for it to finish or choose a different multitask strategy.",
+    );
+  }
+  for (const run of open) {
+    if (run.status === "running") await runs.requestCancel(tx, { runId: run.run_id, action: strategy });
+    else if (strategy === "rollback") await runs.removeRun(tx, { runId: run.run_id });
+    else await runs.cancelWaiting(tx, { runId: run.run_id });
+  }
+}
+
+async function insert(
+  tx: Queryable,
+  { request, runId, resume }: { request: CreateRun; runId: string; resume: ResumeAnswer[] | null },
+): Promise<RunRow> {
+  const run = one(await create.insertRun(tx, { ...request, runId, resume }));
+  if (run === undefined) throw new NotFound(`Thread with ID ${request.threadId} not found`);
+  return run;
+}

@@ -1,0 +1,86 @@
+import type { Bus } from "../db/listen.ts";
+import type { Database } from "../db/pool.ts";
+import { lockThread } from "../db/queries/create.ts";
+import type { RunRow } from "../db/queries/rows.ts";
+import * as settling from "../db/queries/settle.ts";
+import { one, type Queryable } from "../db/query.ts";
+import type { Outcome } from "../domain/outcome.ts";
+import { settleInTransaction } from "./settle.ts";
+
+/** Crashes of its worker that a run survives; the third ends it. */
+export const crashesMax = 3;
+const runsPerPassMax = 200;
+const threadsPerPassMax = 200;
+
+export interface Reaped {
+  requeued: number;
+  buried: number;
+  promoted: number;
+}
+
+/**
+ * One pass: runs whose lease ran out go back into the queue, or end when they have crashed too often; threads that
+ * have due runs but no head get one. `graceSeconds` is how long holders may renew after Postgres itself came back.
+ */
+export async function reapOnce(
+  { db, bus }: { db: Database; bus: Bus },
+  { graceSeconds, ignoreRestart = false }: { graceSeconds: number; ignoreRestart?: boolean },
+): Promise<Reaped> {
+  const reaped: Reaped = { requeued: 0, buried: 0, promoted: 0 };
+  const expired = await settling.expiredLeases(db, { ignoreRestart, graceSeconds, limit: runsPerPassMax });
+  for (const run of expired) {
+    const end = await db.transaction((tx) => reap(tx, run));
+    if (end === "requeued") reaped.requeued += 1;
+    if (end === "buried") reaped.buried += 1;
+    bus.publish("run", run.run_id);
+  }
+  reaped.promoted = await promoteHeadless(db, { all: true });
+  if (reaped.requeued + reaped.promoted > 0) bus.publish("queue", "*");
+  return reaped;
+}
+
+async function reap(tx: Queryable, run: RunRow): Promise<"requeued" | "buried" | "renewed"> {
+  await lockThread(tx, { threadId: run.thread_id, tenant: run.tenant });
+  const lease = { runId: run.run_id, epoch: run.epoch };
+  if (one(await settling.isExpired(tx, lease)) === undefined) return "renewed";
+  const outcome = burial(run);
+  if (outcome !== null) {
+    const finalEvents =
+      outcome.kind === "dead"
+        ? [{ event: "error", data: JSON.stringify({ error: outcome.error.name, message: outcome.error.message }) }]
+        : [];
+    await settleInTransaction(tx, { run, outcome, finalEvents });
+    return "buried";
+  }
+  await settling.recordAttempt(tx, {
+    ...lease,
+    attempt: run.attempt,
+    workerId: run.worker_id,
+    outcome: "crashed",
+    error: null,
+    delayMs: null,
+    startedAt: run.started_at,
+  });
+  const moved = await settling.requeueCrashed(tx, lease);
+  return moved.length === 1 ? "requeued" : "renewed";
+}
+
+/** Runs that must not go back into the queue: somebody asked them to stop, or they take their workers along. */
+function burial(run: RunRow): Outcome | null {
+  if (run.cancel_requested !== null) return { kind: "cancelled", action: run.cancel_requested };
+  if (run.crashes + 1 < crashesMax) return null;
+  const message = `the worker of this run died ${crashesMax} times while it ran`;
+  return { kind: "dead", status: "error", error: { code: "crash_budget", name: "WorkerCrashed", message } };
+}
+
+/** Gives a head to threads whose next run is due: `all` also finds promotions that were lost. */
+export async function promoteHeadless(db: Database, { all }: { all: boolean }): Promise<number> {
+  let promoted = 0;
+  for (const { threadId, tenant } of await settling.headless(db, { all, limit: threadsPerPassMax })) {
+    promoted += await db.transaction(async (tx) => {
+      await lockThread(tx, { threadId, tenant });
+      return (await settling.promoteNext(tx, { threadId })).length;
+    });
+  }
+  return promoted;
+}

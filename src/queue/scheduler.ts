@@ -1,0 +1,70 @@
+import type { Bus } from "../db/listen.ts";
+import type { Database } from "../db/pool.ts";
+import { expiredEscalations } from "../db/queries/escalations.ts";
+import type { EscalationRow } from "../db/queries/rows.ts";
+import * as threads from "../db/queries/threads.ts";
+import { Conflict, NotFound } from "../domain/errors.ts";
+import type { HumanResponse } from "../domain/escalation.ts";
+import { isHumanInterrupt } from "../domain/escalation.ts";
+import { systemAssistantId } from "../domain/ids.ts";
+import { decideEscalation, expiryPrincipal } from "./answer.ts";
+import { deleteThread } from "./cancel.ts";
+import { promoteHeadless } from "./reaper.ts";
+import { resumeRequest } from "./resume.ts";
+
+const escalationsPerPassMax = 50;
+const threadsPerPassMax = 100;
+/** How long the stream of a finished stateless run can still be read. */
+export const temporarySecondsMax = 120;
+/** Clients may repeat a request with the same key for this long. */
+export const idempotencySecondsMax = 24 * 3600;
+
+interface Deps {
+  db: Database;
+  bus: Bus;
+}
+
+/** Delayed runs that came due become heads; escalations past their expiry are answered as their gate said. */
+export async function scheduleOnce({ db, bus }: Deps): Promise<{ promoted: number; expired: number }> {
+  const promoted = await promoteHeadless(db, { all: false });
+  let expired = 0;
+  for (const question of await expiredEscalations(db, { limit: escalationsPerPassMax })) {
+    expired += await answerExpired(db, question);
+  }
+  if (promoted + expired > 0) bus.publish("queue", "*");
+  return { promoted, expired };
+}
+
+async function answerExpired(db: Database, question: EscalationRow): Promise<number> {
+  const response: HumanResponse =
+    question.on_expiry === "approve"
+      ? { type: "accept", args: null }
+      : { type: "ignore", args: "nobody answered in time" };
+  const value = isHumanInterrupt(JSON.parse(question.payload)) ? [response] : response;
+  const request = resumeRequest({
+    question,
+    value,
+    principal: expiryPrincipal,
+    assistantId: systemAssistantId(question.graph_id),
+  });
+  try {
+    await decideEscalation(db, { question, request });
+    return 1;
+  } catch (error) {
+    // A human was faster, or the thread went away.
+    if (error instanceof Conflict || error instanceof NotFound) return 0;
+    throw error;
+  }
+}
+
+/** Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys. */
+export async function pruneOnce({ db, bus }: Deps): Promise<{ threads: number; keys: number }> {
+  const old = await threads.expiredTemporary(db, { olderThanSeconds: temporarySecondsMax, limit: threadsPerPassMax });
+  for (const { threadId, tenant } of old) {
+    await deleteThread({ db, bus }, { threadId, tenant }).catch((error: unknown) => {
+      if (!(error instanceof NotFound)) throw error;
+    });
+  }
+  const keys = await threads.pruneIdempotencyKeys(db, { olderThanSeconds: idempotencySecondsMax });
+  return { threads: old.length, keys: keys.length };
+}

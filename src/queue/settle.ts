@@ -1,0 +1,110 @@
+import type { Database } from "../db/pool.ts";
+import * as checkpoints from "../db/queries/checkpoints.ts";
+import { lockThread } from "../db/queries/create.ts";
+import * as escalations from "../db/queries/escalations.ts";
+import * as events from "../db/queries/events.ts";
+import type { RunRow } from "../db/queries/rows.ts";
+import * as settling from "../db/queries/settle.ts";
+import { one, type Queryable } from "../db/query.ts";
+import { LeaseLost } from "../domain/errors.ts";
+import { graphVersionMismatch, type Outcome } from "../domain/outcome.ts";
+import { failpoint } from "../observe/failpoint.ts";
+import { escalationOf } from "./question.ts";
+
+export interface Settlement {
+  run: RunRow;
+  outcome: Outcome;
+  /** Events that must not be seen before the outcome is stored: the questions, the error. */
+  finalEvents: readonly { event: string; data: string }[];
+}
+
+/**
+ * Applies an outcome in one transaction: the thread's lock first, in a statement of its own, then, with a fresh
+ * snapshot, the run's guarded move, its attempt, its questions, and the next run's promotion.
+ * Throws LeaseLost, having written nothing, when the run has another holder.
+ */
+export async function settle(db: Database, settlement: Settlement): Promise<void> {
+  await failpoint("settle.before");
+  await db.transaction((tx) => settleInTransaction(tx, settlement));
+  await failpoint("settle.after");
+}
+
+export async function settleInTransaction(tx: Queryable, { run, outcome, finalEvents }: Settlement): Promise<void> {
+  const thread = one(await lockThread(tx, { threadId: run.thread_id, tenant: run.tenant }));
+  if (thread === undefined) throw new LeaseLost(`thread ${run.thread_id} is gone`);
+  const rollback = outcome.kind === "cancelled" && outcome.action === "rollback";
+  if (rollback) await undo(tx, run);
+  const moved = one(await move(tx, run, outcome));
+  if (moved === undefined) throw new LeaseLost(`run ${run.run_id} has another holder than epoch ${run.epoch}`);
+  if (!rollback) await record(tx, { run, outcome, finalEvents });
+  await showOnThread(tx, run, outcome);
+  await settling.promoteNext(tx, { threadId: run.thread_id });
+}
+
+function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {
+  const lease = { runId: run.run_id, epoch: run.epoch };
+  const nothing = { output: null, error: null };
+  switch (outcome.kind) {
+    case "success":
+      return settling.finishRun(tx, { ...lease, ...nothing, status: "success", output: JSON.stringify(outcome.view.values) });
+    case "retry":
+      return settling.retryRun(tx, { ...lease, ...outcome });
+    case "dead":
+      return settling.finishRun(tx, { ...lease, ...nothing, status: outcome.status, error: outcome.error });
+    case "cancelled":
+      if (outcome.action === "rollback") return settling.deleteRun(tx, lease);
+      return settling.finishRun(tx, { ...lease, ...nothing, status: "interrupted" });
+    case "released":
+      return settling.releaseRun(tx, lease);
+  }
+}
+
+/** A rolled-back run leaves nothing: its rows go, what it replaced and the question it answered come back. */
+export async function undo(tx: Queryable, run: RunRow): Promise<void> {
+  await checkpoints.rollbackCheckpoints(tx, { runId: run.run_id });
+  await checkpoints.restoreReplacedWrites(tx, { runId: run.run_id });
+  await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
+}
+
+async function record(tx: Queryable, { run, outcome, finalEvents }: Settlement): Promise<void> {
+  const lease = { runId: run.run_id, epoch: run.epoch };
+  await settling.recordAttempt(tx, {
+    ...lease,
+    attempt: run.attempt,
+    workerId: run.worker_id,
+    outcome: outcome.kind,
+    error: "error" in outcome ? outcome.error : null,
+    delayMs: outcome.kind === "retry" ? outcome.delayMs : null,
+    startedAt: run.started_at,
+  });
+  if (finalEvents.length > 0) {
+    await events.appendEvents(tx, { runId: run.run_id, attempt: run.attempt, events: finalEvents });
+  }
+  // The answer was not used: the graph no longer asks this question. A human sees it again.
+  if (outcome.kind === "dead" && outcome.error.code === graphVersionMismatch) {
+    await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
+  }
+  if (outcome.kind !== "success") return;
+  const asked: string[] = [];
+  for (const question of outcome.questions) {
+    const row = one(await escalations.insertEscalation(tx, escalationOf(run, question)));
+    if (row !== undefined) asked.push(row.escalation_id);
+  }
+  await escalations.supersedeEscalations(tx, { threadId: run.thread_id, keep: asked });
+}
+
+async function showOnThread(tx: Queryable, run: RunRow, outcome: Outcome): Promise<void> {
+  const view = "view" in outcome ? outcome.view : undefined;
+  const open = outcome.kind === "retry" || outcome.kind === "released";
+  const rest = view === undefined ? null : view.parked ? "interrupted" : "idle";
+  const settled = outcome.kind === "dead" ? "error" : rest;
+  await settling.settleThread(tx, {
+    threadId: run.thread_id,
+    epoch: run.epoch,
+    values: view === undefined ? null : JSON.stringify(view.values),
+    interrupts: view === undefined ? null : JSON.stringify(view.interrupts),
+    error: outcome.kind === "dead" ? outcome.error.message : null,
+    graphVersion: outcome.kind === "success" ? (outcome.view.parked ? outcome.graphVersion : null) : undefined,
+    status: open ? "busy" : settled,
+  });
+}

@@ -1,0 +1,49 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Database, openDatabase } from "../../src/db/pool.ts";
+import * as assistants from "../../src/db/queries/assistants.ts";
+import * as checkpoints from "../../src/db/queries/checkpoints.ts";
+import * as claim from "../../src/db/queries/claim.ts";
+import * as create from "../../src/db/queries/create.ts";
+import * as effects from "../../src/db/queries/effects.ts";
+import * as escalations from "../../src/db/queries/escalations.ts";
+import * as events from "../../src/db/queries/events.ts";
+import * as keys from "../../src/db/queries/keys.ts";
+import * as runs from "../../src/db/queries/runs.ts";
+import * as settle from "../../src/db/queries/settle.ts";
+import * as threads from "../../src/db/queries/threads.ts";
+import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+
+const rooms = { assistants, checkpoints, claim, create, effects, escalations, events, keys, runs, settle, threads };
+const statements = Object.values(rooms)
+  .flatMap((room) => Object.values(room))
+  .map((exported) => (exported as { definition?: { name: string; text: string } }).definition)
+  .filter((definition) => definition !== undefined);
+
+describe("every statement", () => {
+  let test: TestDatabase;
+  let db: Database;
+  beforeAll(async () => {
+    test = await createTestDatabase();
+    db = openDatabase({ url: test.url, connectionsMax: 1 });
+  });
+  afterAll(async () => {
+    await db.close();
+    await test.drop();
+  });
+
+  it.each(statements)("$name fits the migrated schema", async ({ name, text }) => {
+    await db.query({ text: `prepare "${name}" as ${text}`, values: [] });
+  });
+
+  it("has a name of its own", () => {
+    const names = statements.map(({ name }) => name);
+    expect(names.length).toBeGreaterThan(50);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  it("names the status it expects when it updates or deletes a run", () => {
+    const moves = statements.filter(({ text }) => /(update|delete from) holdfast\.runs/.test(text));
+    expect(moves.length).toBeGreaterThan(8);
+    for (const { name, text } of moves) expect(text, name).toMatch(/status (=|in|<>)/);
+  });
+});

@@ -1,0 +1,27 @@
+import { randomBytes } from "node:crypto";
+import pg from "pg";
+import { inject } from "vitest";
+import { clonePrefix, urlOf } from "./template.ts";
+
+export interface TestDatabase {
+  url: string;
+  /** Ends the sessions that are still open, too. */
+  drop(): Promise<void>;
+}
+
+/** A migrated database of the test's own, on the Postgres of this run. */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const name = clonePrefix + randomBytes(6).toString("hex");
+  await onAdmin(`create database ${name} template ${inject("template")}`);
+  return {
+    url: urlOf(inject("adminUrl"), name),
+    drop: () => onAdmin(`drop database if exists ${name} with (force)`),
+  };
+}
+
+async function onAdmin(statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: inject("adminUrl") });
+  client.on("error", () => {});
+  await client.connect();
+  await client.query(statement).finally(() => client.end());
+}
