@@ -58,11 +58,14 @@ export class ChunkTranslator {
     if (mode === "updates" && ns === "" && !isInterrupt(payload))
       this.#sink.onStep(Object.keys(payload as object));
     if (ns !== "" && !subgraphs && mode !== "messages" && mode !== "custom") return;
-    if (isInterrupt(payload) && (mode === "updates" || mode === "values"))
-      return this.#question(mode, ns, payload);
-    if (mode === "values") return this.#values(ns, payload);
-    if (mode === "messages") return this.#message(payload as [BaseMessage, Record<string, unknown>], ns);
-    if (!modes.includes(mode)) return;
+    if (isInterrupt(payload) && (mode === "updates" || mode === "values")) this.#question(mode, ns, payload);
+    else if (mode === "values") this.#values(ns, payload);
+    else if (mode === "messages") this.#message(payload as [BaseMessage, Record<string, unknown>], ns);
+    else if (modes.includes(mode)) this.#other(mode, ns, payload);
+  }
+
+  #other(mode: NativeMode, ns: string, payload: unknown): void {
+    const { subgraphs } = this.#sink.request;
     const event = { event: named(mode, subgraphs ? ns : ""), data: toWire(payload), step: this.#step };
     if (mode === "custom" || mode === "tools") this.#sink.events.ready(event);
     else this.#sink.events.held(ns, event);

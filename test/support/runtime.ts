@@ -15,10 +15,22 @@ export interface TestRuntime extends Runtime {
   close(): Promise<void>;
 }
 
-export async function startRuntime(
-  options: { registry?: Registry; listen?: boolean } = {},
-): Promise<TestRuntime> {
-  const database = await createTestDatabase();
+export interface RuntimeChoices {
+  registry?: Registry;
+  listen?: boolean;
+  /** Another runtime's database, or a proxy in front of one; else a new one. */
+  url?: string;
+}
+
+/** A registry with one graph, for tests that deploy another version of it. */
+export function registryOf(graphId: string, graph: unknown): Promise<Registry> {
+  const file = path.resolve(import.meta.dirname, "../graphs/any.json");
+  return loadRegistry(file, async () => ({ [graphId]: graph }));
+}
+
+export async function startRuntime(options: RuntimeChoices = {}): Promise<TestRuntime> {
+  const database =
+    options.url === undefined ? await createTestDatabase() : { url: options.url, drop: async () => {} };
   const clock = new TestClock();
   const registry = options.registry ?? (await loadRegistry(graphs, (url) => import(url)));
   const runtime = await openRuntime({
