@@ -1,8 +1,9 @@
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, ConfigError, isLoopback } from "./config.ts";
 import { startEmbeddedPostgres } from "./db/embedded.ts";
 import { migrate } from "./db/migrate.ts";
-import { openDatabase } from "./db/pool.ts";
+import { type Database, openDatabase } from "./db/pool.ts";
 import { anyApiKey, otherSessions } from "./db/queries/keys.ts";
 import { one } from "./db/query.ts";
 import { loadRegistry } from "./engine/registry.ts";
@@ -123,8 +124,13 @@ async function startRoleHttp({ config, runtime, stops }: Role): Promise<string> 
       `HOST=${config.HOST} is reachable from elsewhere, but there is no API key: make one with "holdfast keys create NAME"`,
     );
   }
+  let draining = false;
+  stops.push(async () => {
+    draining = true;
+  });
   const app = createApp({
     ...runtime,
+    ready: async () => !draining && (await answers(runtime.db)),
     config: {
       version,
       bodyBytesMax: config.BODY_BYTES,
@@ -137,4 +143,15 @@ async function startRoleHttp({ config, runtime, stops }: Role): Promise<string> 
   const server = await listen({ app, host: config.HOST, port: config.PORT });
   stops.push(() => server.stop());
   return server.url;
+}
+
+const probeMillisMax = 2_000;
+
+/** Whether the database answers within two seconds. */
+async function answers(db: Database): Promise<boolean> {
+  const answered = db.query({ text: "select 1", values: [] }).then(
+    () => true,
+    () => false,
+  );
+  return Promise.race([answered, sleep(probeMillisMax, false, { ref: false })]);
 }

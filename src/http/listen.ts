@@ -1,6 +1,5 @@
 import type { AddressInfo } from "node:net";
 import { serve } from "@hono/node-server";
-import type { Hono } from "hono";
 
 /** Open streams get this long to end by themselves. */
 const closeMillisMax = 2_000;
@@ -11,7 +10,7 @@ export function listen({
   host,
   port,
 }: {
-  app: Hono<never>;
+  app: { fetch: (request: Request) => Response | Promise<Response> };
   host: string;
   port: number;
 }): Promise<{ url: string; stop(): Promise<void> }> {

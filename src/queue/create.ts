@@ -68,19 +68,12 @@ async function replayOf(tx: Queryable, request: CreateRun, runId: string): Promi
   return run;
 }
 
-function digestOf({
-  threadId,
-  temporary,
-  assistantId,
-  kwargs,
-  metadata,
-  multitaskStrategy,
-  afterSeconds,
-}: CreateRun): string {
+function digestOf(request: CreateRun): string {
+  const { threadId, temporary, assistantId, kwargs, metadata, multitaskStrategy, afterSeconds } = request;
   // A stateless run gets a new thread id each time, so that id cannot be part of what must be equal.
   const thread = temporary ? null : threadId;
-  const told = { thread, assistantId, kwargs, metadata, multitaskStrategy, afterSeconds };
-  return createHash("sha256").update(JSON.stringify(told)).digest("hex");
+  const asked = request.sent ?? { assistantId, kwargs, metadata, multitaskStrategy, afterSeconds };
+  return createHash("sha256").update(JSON.stringify({ thread, asked })).digest("hex");
 }
 
 async function lockedThread(

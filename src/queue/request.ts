@@ -18,6 +18,8 @@ export interface CreateRun {
   attemptsMax: number;
   redriveOf: string | null;
   idempotencyKey: string | null;
+  /** What the caller sent, where `kwargs` hold more than that (defaults of the thread change between two requests). */
+  sent?: unknown;
   /** Who answers, when the run resumes a question. */
   principal: string;
 }
