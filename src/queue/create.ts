@@ -1,6 +1,7 @@
 // Accepts runs. This room moves run rows between statuses and is the only one that does; it runs no graph and
 // knows no HTTP. Read next: settle.ts, then src/db/queries/claim.ts.
 import { createHash } from "node:crypto";
+import { failpoint } from "../observe/failpoint.ts";
 import type { Database } from "../db/pool.ts";
 import * as create from "../db/queries/create.ts";
 import type { RunRow, ThreadRow } from "../db/queries/rows.ts";
@@ -9,7 +10,6 @@ import { one, type Queryable } from "../db/query.ts";
 import { Conflict, InvalidInput, NotFound, ThreadBusy } from "../domain/errors.ts";
 import { newId } from "../domain/ids.ts";
 import type { MultitaskStrategy, ResumeAnswer, RunKwargs } from "../domain/run.ts";
-import { failpoint } from "../observe/failpoint.ts";
 import { bindResume } from "./answer.ts";
 
 export interface CreateRun {
@@ -29,7 +29,7 @@ export interface CreateRun {
   attemptsMax: number;
   redriveOf: string | null;
   idempotencyKey: string | null;
-  /** What the caller sent, where `kwargs` hold more than that (defaults of the thread change between two requests). */
+  /** What the caller sent, where `kwargs` hold more than that: a thread's defaults change between two requests. */
   sent?: unknown;
   /** Who answers, when the run resumes a question. */
   principal: string;
@@ -78,12 +78,9 @@ async function replayOf(tx: Queryable, request: CreateRun, runId: string): Promi
   const taken = one(await create.takeIdempotencyKey(tx, { tenant, key, digest, runId }));
   if (taken !== undefined) return undefined;
   const earlier = one(await create.readIdempotencyKey(tx, { tenant, key }));
-  if (earlier === undefined)
-    throw new Conflict(`Idempotency-Key ${key} has just expired, send the request again`);
+  if (earlier === undefined) throw new Conflict(`Idempotency-Key ${key} has just expired, send the request again`);
   if (earlier.digest !== digest) {
-    throw new InvalidInput("this Idempotency-Key was used with another request", {
-      field: "Idempotency-Key",
-    });
+    throw new InvalidInput("this Idempotency-Key was used with another request", { field: "Idempotency-Key" });
   }
   const run = one(await runs.getRun(tx, { runId: earlier.runId, threadId: null, tenant }));
   if (run === undefined) throw new Conflict(`the run of Idempotency-Key ${key} has been deleted`);
@@ -98,10 +95,7 @@ function digestOf(request: CreateRun): string {
   return createHash("sha256").update(JSON.stringify(told)).digest("hex");
 }
 
-async function lockedThread(
-  tx: Queryable,
-  { threadId, tenant, createThread }: CreateRun,
-): Promise<ThreadRow> {
+async function lockedThread(tx: Queryable, { threadId, tenant, createThread }: CreateRun): Promise<ThreadRow> {
   const found = one(await create.lockThread(tx, { threadId, tenant }));
   if (found !== undefined) return found;
   if (createThread) {
