@@ -1,13 +1,38 @@
-import { Cancelled, Conflict, Fatal, InvalidInput, LeaseLost, NotFound, ThreadBusy, Transient } from "./errors.ts";
+import {
+  Cancelled,
+  Conflict,
+  Fatal,
+  InvalidInput,
+  LeaseLost,
+  NotFound,
+  ThreadBusy,
+  Transient,
+} from "./errors.ts";
 
-export type AppError = Cancelled | Conflict | Fatal | InvalidInput | LeaseLost | NotFound | ThreadBusy | Transient;
+export type AppError =
+  | Cancelled
+  | Conflict
+  | Fatal
+  | InvalidInput
+  | LeaseLost
+  | NotFound
+  | ThreadBusy
+  | Transient;
 
 const ours = [Cancelled, Conflict, Fatal, InvalidInput, LeaseLost, NotFound, ThreadBusy, Transient];
 const causesDepthMax = 8;
 
 /** SQLSTATE classes and codes of a database that is away, restarting, full or busy: never the run's fault. */
 const databaseAway = /^(08|57P|53|58)|^(40001|40P01|25006|55P03|57014)$/;
-const socketCodes = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_SOCKET"]);
+const socketCodes = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "UND_ERR_SOCKET",
+]);
 const poolMessages =
   /Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error|client was closed|Connection is closed/i;
 
@@ -20,6 +45,14 @@ interface Traits {
   retryAfterMs?: unknown;
   severity?: unknown;
   query?: unknown;
+}
+
+/** True for a link that broke, as the database driver reports it: no answer from a server is in it. */
+export function isConnectionFault(error: unknown): boolean {
+  const { code, message, severity } = (error ?? {}) as Traits;
+  if (severity !== undefined) return false;
+  if (typeof code === "string" && socketCodes.has(code)) return true;
+  return typeof message === "string" && poolMessages.test(message);
 }
 
 /** True when the error says that Postgres could not be reached or asked to be tried again. */
@@ -38,7 +71,8 @@ export function classify(error: unknown): AppError {
   for (const link of chain) for (const kind of ours) if (link instanceof kind) return link as AppError;
   const byName = chain.find((link) => ours.some((kind) => kind.name === (link as Traits).name));
   if (byName !== undefined) return fromForeignCopy(byName as Error & Traits);
-  if (isDatabaseAway(error)) return new Transient("the database could not be reached", { kind: "database", cause: error });
+  if (isDatabaseAway(error))
+    return new Transient("the database could not be reached", { kind: "database", cause: error });
   for (const link of chain) {
     const known = fromTraits(link as Traits, error);
     if (known !== undefined) return known;
@@ -52,8 +86,10 @@ export function classify(error: unknown): AppError {
 
 function fromTraits(link: Traits, error: unknown): AppError | undefined {
   const { status, code, name } = link;
-  if (name === "GraphRecursionError") return new Fatal(String(link.message), { code: "recursion_limit", cause: error });
-  if (name === "UnstorableValue") return new Fatal(String(link.message), { code: "unstorable_value", cause: error });
+  if (name === "GraphRecursionError")
+    return new Fatal(String(link.message), { code: "recursion_limit", cause: error });
+  if (name === "UnstorableValue")
+    return new Fatal(String(link.message), { code: "unstorable_value", cause: error });
   if (typeof status === "number") return fromHttpStatus(status, link, error);
   if (typeof code === "string" && socketCodes.has(code)) return network(link, error);
   if (name === "APIConnectionError" || link.message === "terminated") return network(link, error);
@@ -66,8 +102,10 @@ function fromTraits(link: Traits, error: unknown): AppError | undefined {
 
 function fromHttpStatus(status: number, link: Traits, error: unknown): AppError | undefined {
   const message = `the provider answered ${status}: ${String(link.message)}`;
-  if (status === 429) return new Transient(message, { kind: "rate_limit", cause: error, ...retryAfter(link) });
-  if (status === 408 || status >= 500) return new Transient(message, { kind: "timeout", cause: error, ...retryAfter(link) });
+  if (status === 429)
+    return new Transient(message, { kind: "rate_limit", cause: error, ...retryAfter(link) });
+  if (status === 408 || status >= 500)
+    return new Transient(message, { kind: "timeout", cause: error, ...retryAfter(link) });
   if (status === 401 || status === 403) return new Fatal(message, { code: "invalid_key", cause: error });
   if (status >= 400) return new Fatal(message, { code: "bad_request", cause: error });
   return undefined;
@@ -78,7 +116,8 @@ function network(link: Traits, error: unknown): Transient {
 }
 
 function retryAfter(link: Traits): { retryAfterMs?: number } {
-  if (typeof link.retryAfterMs === "number" && link.retryAfterMs >= 0) return { retryAfterMs: link.retryAfterMs };
+  if (typeof link.retryAfterMs === "number" && link.retryAfterMs >= 0)
+    return { retryAfterMs: link.retryAfterMs };
   const headers = link.headers;
   const raw =
     headers instanceof Headers
@@ -91,10 +130,17 @@ function retryAfter(link: Traits): { retryAfterMs?: number } {
 /** Graphs may load another copy of our module: the name is then all that is left to tell by. */
 function fromForeignCopy(error: Error & Traits & { kind?: Transient["kind"]; field?: string }): AppError {
   if (error.name === "Transient")
-    return new Transient(error.message, { kind: error.kind ?? "timeout", cause: error, ...retryAfter(error) });
+    return new Transient(error.message, {
+      kind: error.kind ?? "timeout",
+      cause: error,
+      ...retryAfter(error),
+    });
   if (error.name === "LeaseLost") return new LeaseLost(error.message, { cause: error });
   if (error.name === "Cancelled") return new Cancelled(error.message, { cause: error });
-  return new Fatal(error.message, { cause: error, code: typeof error.code === "string" ? error.code : "error" });
+  return new Fatal(error.message, {
+    cause: error,
+    code: typeof error.code === "string" ? error.code : "error",
+  });
 }
 
 /** The error and its causes (and the members of an AggregateError), outermost first, bounded. */

@@ -54,6 +54,9 @@ export function isHumanInterrupt(payload: unknown): boolean {
 }
 
 export function detailOf(payload: unknown): EscalationDetail {
-  const first = (Array.isArray(payload) ? payload[0] : payload) as { holdfast?: EscalationDetail } | null | undefined;
+  const first = (Array.isArray(payload) ? payload[0] : payload) as
+    | { holdfast?: EscalationDetail }
+    | null
+    | undefined;
   return first?.holdfast ?? { reasons: [] };
 }

@@ -8,7 +8,8 @@ import * as runs from "../db/queries/runs.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { Conflict, NotFound } from "../domain/errors.ts";
 import type { RunKwargs } from "../domain/run.ts";
-import { type CreateRun, createInTransaction } from "./create.ts";
+import { createInTransaction } from "./create.ts";
+import type { CreateRun } from "./request.ts";
 
 interface Redrive {
   tenant: string;

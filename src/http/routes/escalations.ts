@@ -14,7 +14,7 @@ import {
 } from "../../domain/escalation.ts";
 import { systemAssistantId } from "../../domain/ids.ts";
 import { decideEscalation } from "../../queue/answer.ts";
-import type { CreateRun } from "../../queue/create.ts";
+import type { CreateRun } from "../../queue/request.ts";
 import { resumeRequest } from "../../queue/resume.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
