@@ -8,6 +8,7 @@ import {
   ThreadBusy,
   Transient,
   type TransientKind,
+  transientKinds,
 } from "./errors.ts";
 
 export type AppError =
@@ -157,13 +158,11 @@ function retryAfter(link: Traits): { retryAfterMs?: number } {
 }
 
 /** Graphs may load another copy of our module: the name is then all that is left to tell by. */
-function fromForeignCopy(error: Error & Traits & { kind?: Transient["kind"]; field?: string }): AppError {
-  if (error.name === "Transient")
-    return new Transient(error.message, {
-      kind: error.kind ?? "timeout",
-      cause: error,
-      ...retryAfter(error),
-    });
+function fromForeignCopy(error: Error & Traits): AppError {
+  if (error.name === "Transient") {
+    const kind = transientKinds.find((known) => known === error.kind) ?? "timeout";
+    return new Transient(error.message, { kind, cause: error, ...retryAfter(error) });
+  }
   if (error.name === "LeaseLost") return new LeaseLost(error.message, { cause: error });
   if (error.name === "Cancelled") return new Cancelled(error.message, { cause: error });
   return new Fatal(error.message, {

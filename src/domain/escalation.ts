@@ -27,6 +27,8 @@ export interface EscalationDetail {
   reasons: EscalationReason[];
   priority?: number;
   assignee?: string;
+  /** Where a notifier should say so, e.g. `#agent-escalations`. */
+  channel?: string;
   /** Seconds until somebody should have answered. */
   sla_seconds?: number;
   /** Seconds after which `on_expiry` answers by itself. */
@@ -54,6 +56,9 @@ export function isHumanInterrupt(payload: unknown): boolean {
 }
 
 export function detailOf(payload: unknown): EscalationDetail {
-  const first = (Array.isArray(payload) ? payload[0] : payload) as { holdfast?: EscalationDetail } | null | undefined;
+  const first = (Array.isArray(payload) ? payload[0] : payload) as
+    | { holdfast?: EscalationDetail }
+    | null
+    | undefined;
   return first?.holdfast ?? { reasons: [] };
 }
