@@ -11,9 +11,33 @@ export default defineConfig({
     pool: "forks",
     maxWorkers: 2,
     projects: [
-      { ...shared, test: { name: "unit", include: ["test/{domain,validators,models,nodes,unit}/**/*.test.ts"], testTimeout: 30_000 } },
-      { ...shared, test: { name: "db", include: ["test/{db,queue,checkpoint,engine,worker,http,effects,graphs,facts}/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 } },
-      { ...shared, test: { name: "crash", include: ["test/{crash,chaos}/**/*.test.ts"], testTimeout: 900_000, hookTimeout: 120_000, fileParallelism: false } },
+      {
+        ...shared,
+        test: {
+          name: "unit",
+          include: ["test/{domain,validators,models,nodes,unit}/**/*.test.ts"],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: "db",
+          include: ["test/{db,queue,checkpoint,engine,worker,http,effects,graphs,facts}/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: "crash",
+          include: ["test/{crash,chaos}/**/*.test.ts"],
+          testTimeout: 900_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 });

@@ -3,7 +3,15 @@ import { DeltaSnapshot } from "@langchain/langgraph-checkpoint";
 import { tag } from "./encode.ts";
 import { make } from "./known-classes.ts";
 
-const errorClasses: Record<string, ErrorConstructor> = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+const errorClasses: Record<string, ErrorConstructor> = {
+  Error,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+};
 
 type Tree = Record<string, unknown>;
 
@@ -57,7 +65,12 @@ function reviveEntries(entries: [string, unknown][]): Tree {
   const plain: Tree = {};
   // defineProperty, for the sake of a key named __proto__.
   for (const [key, value] of entries) {
-    Object.defineProperty(plain, key, { value: decode(value), enumerable: true, writable: true, configurable: true });
+    Object.defineProperty(plain, key, {
+      value: decode(value),
+      enumerable: true,
+      writable: true,
+      configurable: true,
+    });
   }
   return plain;
 }
@@ -65,7 +78,8 @@ function reviveEntries(entries: [string, unknown][]): Tree {
 function reviveError({ name, message, stack, cause }: Tree): Error {
   const Class = errorClasses[name as string] ?? Error;
   const error = new Class(message as string, cause === undefined ? undefined : { cause: decode(cause) });
-  if (error.name !== name) Object.defineProperty(error, "name", { value: name, configurable: true, writable: true });
+  if (error.name !== name)
+    Object.defineProperty(error, "name", { value: name, configurable: true, writable: true });
   Object.defineProperty(error, "stack", { value: stack, configurable: true, writable: true });
   return error;
 }

@@ -1,5 +1,5 @@
-import { isDeltaSnapshot } from "@langchain/langgraph-checkpoint";
 import { Send } from "@langchain/langgraph";
+import { isDeltaSnapshot } from "@langchain/langgraph-checkpoint";
 import { UnstorableValue } from "../domain/errors.ts";
 import { classNameOf, fieldsOf } from "./known-classes.ts";
 
@@ -58,7 +58,10 @@ function fromObject(value: object, path: string, child: Child): Json {
   const className = (prototype.constructor as { name?: string } | undefined)?.name ?? "unknown";
   // Classes of another realm (vm contexts, test runners) have their own Object.prototype.
   if (className === "Object") return fromPlain(value, child);
-  throw new UnstorableValue(path, `an instance of ${className} cannot be stored: keep plain data in the state`);
+  throw new UnstorableValue(
+    path,
+    `an instance of ${className} cannot be stored: keep plain data in the state`,
+  );
 }
 
 function fromPlain(value: object, child: Child): Json {
@@ -71,19 +74,30 @@ function fromPlain(value: object, child: Child): Json {
 }
 
 function fromBuiltin(value: object, path: string, child: Child): Json | undefined {
-  if (value instanceof Date) return { [tag]: "date", v: Number.isNaN(value.getTime()) ? null : value.toISOString() };
+  if (value instanceof Date)
+    return { [tag]: "date", v: Number.isNaN(value.getTime()) ? null : value.toISOString() };
   if (value instanceof Map) {
-    return { [tag]: "map", v: [...value].map(([k, v], n) => [child(k, `<key ${n}>`), child(v, `<value ${n}>`)]) };
+    return {
+      [tag]: "map",
+      v: [...value].map(([k, v], n) => [child(k, `<key ${n}>`), child(v, `<value ${n}>`)]),
+    };
   }
-  if (value instanceof Set) return { [tag]: "set", v: [...value].map((item, n) => child(item, `<item ${n}>`)) };
+  if (value instanceof Set)
+    return { [tag]: "set", v: [...value].map((item, n) => child(item, `<item ${n}>`)) };
   if (value instanceof RegExp) return { [tag]: "regexp", v: [value.source, value.flags] };
   if (value instanceof Uint8Array) return { [tag]: "bytes", v: Buffer.from(value).toString("base64") };
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer || value instanceof Promise || value instanceof WeakMap) {
+  if (
+    ArrayBuffer.isView(value) ||
+    value instanceof ArrayBuffer ||
+    value instanceof Promise ||
+    value instanceof WeakMap
+  ) {
     throw new UnstorableValue(path, `a ${value.constructor.name} cannot be stored`);
   }
   if (value instanceof Error) return fromError(value, child);
   if (value instanceof Send) return { [tag]: "send", node: value.node, v: child(value.args, ".args") };
-  if (isDeltaSnapshot(value)) return { [tag]: "delta", v: child((value as { value: unknown }).value, ".value") };
+  if (isDeltaSnapshot(value))
+    return { [tag]: "delta", v: child((value as { value: unknown }).value, ".value") };
   const { lg_name: name } = value as { lg_name?: string };
   if (name === "Overwrite") return { __overwrite__: child((value as { value: unknown }).value, ".value") };
   return undefined;

@@ -38,7 +38,8 @@ export function fieldsOf(value: object): Record<string, unknown> {
   const message = value as messages.BaseMessage & { lc_kwargs: Record<string, unknown> };
   const current = message as unknown as Record<string, unknown>;
   const fields: Record<string, unknown> = {};
-  for (const key of Object.keys(message.lc_kwargs)) fields[key] = key in message ? current[key] : message.lc_kwargs[key];
+  for (const key of Object.keys(message.lc_kwargs))
+    fields[key] = key in message ? current[key] : message.lc_kwargs[key];
   // Set after construction (reducers give ids), so not among the original fields.
   for (const key of ["id", "name"]) if (current[key] !== undefined) fields[key] = current[key];
   return fields;

@@ -42,7 +42,7 @@ export interface SaverOptions {
   write?: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
 }
 
-export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect";
+export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect" | "read";
 
 type Row = statements.CheckpointRow;
 
@@ -69,14 +69,25 @@ export class FencedSaver extends PostgresSaver {
   }
 
   override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
-    const { thread_id: threadId, checkpoint_ns: ns = "", checkpoint_id: checkpointId } = config.configurable ?? {};
+    const {
+      thread_id: threadId,
+      checkpoint_ns: ns = "",
+      checkpoint_id: checkpointId,
+    } = config.configurable ?? {};
     if (typeof threadId !== "string") return undefined;
-    const found = await statements.getCheckpoint(this.#on, { threadId, ns, checkpointId: checkpointId ?? null });
+    const found = await statements.getCheckpoint(this.#on, {
+      threadId,
+      ns,
+      checkpointId: checkpointId ?? null,
+    });
     const row = one(found);
     return row === undefined ? undefined : this.#tuple(row);
   }
 
-  override async *list(config: RunnableConfig, options?: CheckpointListOptions): AsyncGenerator<CheckpointTuple> {
+  override async *list(
+    config: RunnableConfig,
+    options?: CheckpointListOptions,
+  ): AsyncGenerator<CheckpointTuple> {
     const { limit, before, filter } = options ?? {};
     const { thread_id, checkpoint_ns, checkpoint_id } = config.configurable ?? {};
     const rows = await statements.listCheckpoints(this.#on, {
@@ -96,7 +107,11 @@ export class FencedSaver extends PostgresSaver {
     metadata: CheckpointMetadata,
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
-    const { thread_id: threadId, checkpoint_ns: ns = "", checkpoint_id: parentId = null } = config.configurable ?? {};
+    const {
+      thread_id: threadId,
+      checkpoint_ns: ns = "",
+      checkpoint_id: parentId = null,
+    } = config.configurable ?? {};
     const { channel_values: values, ...rest } = checkpoint;
     const blobs = await this.#dumpChannels(values, newVersions);
     const holder = this.#owner(threadId);
@@ -120,7 +135,11 @@ export class FencedSaver extends PostgresSaver {
 
   override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
     if (writes.length === 0) return;
-    const { thread_id: threadId, checkpoint_ns: ns = "", checkpoint_id: checkpointId } = config.configurable ?? {};
+    const {
+      thread_id: threadId,
+      checkpoint_ns: ns = "",
+      checkpoint_id: checkpointId,
+    } = config.configurable ?? {};
     const rows = await Promise.all(writes.map((write, n) => this.dumpWrite(write, n, taskId)));
     const holder = this.#owner(threadId);
     const replace = writes.every(([channel]) => channel in WRITES_IDX_MAP);
@@ -151,7 +170,11 @@ export class FencedSaver extends PostgresSaver {
   }
 
   /** Sends one statement together with the events that belong to it, and throws LeaseLost when it wrote nothing. */
-  async #send(kind: WriteKind, ns: string | null, statement: (batch: EventBatch) => Promise<number[]>): Promise<void> {
+  async #send(
+    kind: WriteKind,
+    ns: string | null,
+    statement: (batch: EventBatch) => Promise<number[]>,
+  ): Promise<void> {
     const batch = await this.#events.take(ns);
     let committed = false;
     try {
@@ -166,14 +189,23 @@ export class FencedSaver extends PostgresSaver {
   #owner(threadId: unknown): { runId: string | null; threadId: string; epoch: number } {
     const holder = this.#holder;
     if (holder.kind === "reader") throw new LeaseLost("this saver only reads");
-    if (holder.threadId !== threadId) throw new LeaseLost(`this saver writes to thread ${holder.threadId} only`);
-    return { runId: holder.kind === "run" ? holder.runId : null, threadId: holder.threadId, epoch: holder.epoch };
+    if (holder.threadId !== threadId)
+      throw new LeaseLost(`this saver writes to thread ${holder.threadId} only`);
+    return {
+      runId: holder.kind === "run" ? holder.runId : null,
+      threadId: holder.threadId,
+      epoch: holder.epoch,
+    };
   }
 
-  async #dumpChannels(values: Record<string, unknown>, versions: ChannelVersions): Promise<statements.PutParams["blobs"]> {
+  async #dumpChannels(
+    values: Record<string, unknown>,
+    versions: ChannelVersions,
+  ): Promise<statements.PutParams["blobs"]> {
     return Promise.all(
       Object.entries(versions).map(async ([channel, version]) => {
-        if (!Object.hasOwn(values, channel)) return { channel, version: String(version), type: "empty", blob: null };
+        if (!Object.hasOwn(values, channel))
+          return { channel, version: String(version), type: "empty", blob: null };
         const [type, blob] = await this.serde.dumpsTyped(values[channel]);
         return { channel, version: String(version), type, blob };
       }),
@@ -183,7 +215,9 @@ export class FencedSaver extends PostgresSaver {
   async #tuple(row: Row): Promise<CheckpointTuple> {
     const { thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id } = row;
     if (row.checkpoint.v < 4 && parent_checkpoint_id !== null) {
-      const sends = one(await statements.parentSends(this.#on, { threadId: thread_id, parentId: parent_checkpoint_id }));
+      const sends = one(
+        await statements.parentSends(this.#on, { threadId: thread_id, parentId: parent_checkpoint_id }),
+      );
       if (sends !== undefined && sends.length > 0) await this._migratePendingSends(sends, row as never);
     }
     const stored = await this._loadCheckpoint(row.checkpoint as never, (row.channel_values ?? []) as never);
@@ -201,7 +235,9 @@ export class FencedSaver extends PostgresSaver {
 
 function withOurVersions(checkpoint: Checkpoint): Checkpoint {
   const convert = (versions: ChannelVersions): ChannelVersions =>
-    Object.fromEntries(Object.entries(versions).map(([channel, version]) => [channel, fromStockVersion(version)]));
+    Object.fromEntries(
+      Object.entries(versions).map(([channel, version]) => [channel, fromStockVersion(version)]),
+    );
   return {
     ...checkpoint,
     channel_versions: convert(checkpoint.channel_versions),

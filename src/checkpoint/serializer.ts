@@ -15,13 +15,19 @@ export const strictSerializer: SerializerProtocol = {
   async dumpsTyped(value: unknown): Promise<[string, Uint8Array]> {
     const bytes = Buffer.from(JSON.stringify(encode(value)), "utf8");
     if (bytes.byteLength > valueBytesMax) {
-      throw new UnstorableValue("$", `${bytes.byteLength} bytes, more than the ${valueBytesMax} a value may have`);
+      throw new UnstorableValue(
+        "$",
+        `${bytes.byteLength} bytes, more than the ${valueBytesMax} a value may have`,
+      );
     }
     return [ownType, bytes];
   },
   async loadsTyped(type: string, data: Uint8Array | string): Promise<unknown> {
     if (type === "bytes") return typeof data === "string" ? Buffer.from(data, "utf8") : data;
-    const text = typeof data === "string" ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8");
+    const text =
+      typeof data === "string"
+        ? data
+        : Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8");
     if (type === ownType) return decode(JSON.parse(text));
     if (type === "json") return decodeStock(JSON.parse(text));
     throw new Error(`unknown serialization type ${type}`);

@@ -12,7 +12,12 @@ export function decodeStock(json: unknown): unknown {
   if (json === null || typeof json !== "object") return json;
   const plain: Tree = {};
   for (const [key, value] of Object.entries(json)) {
-    Object.defineProperty(plain, key, { value: decodeStock(value), enumerable: true, writable: true, configurable: true });
+    Object.defineProperty(plain, key, {
+      value: decodeStock(value),
+      enumerable: true,
+      writable: true,
+      configurable: true,
+    });
   }
   if (plain.lc === 2) return reviveBuiltin(plain);
   if (plain.lc === 1 && plain.type === "constructor" && Array.isArray(plain.id)) return reviveMessage(plain);

@@ -1,4 +1,4 @@
-import { readFile, readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
 import type { Client } from "pg";
@@ -44,7 +44,9 @@ async function migrateLocked(db: Database, session: Client): Promise<string[]> {
   const applied = new Set(rows.map((row) => row.name as string));
   const foreign = rows.find((row) => row.breaking && !known.some(({ name }) => name === row.name));
   if (foreign !== undefined) {
-    throw new SchemaTooNew(`the schema has the breaking migration ${foreign.name}, which this version does not know`);
+    throw new SchemaTooNew(
+      `the schema has the breaking migration ${foreign.name}, which this version does not know`,
+    );
   }
   const open = known.filter(({ name }) => !applied.has(name));
   for (const migration of open) await apply(session, migration);

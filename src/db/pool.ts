@@ -1,6 +1,8 @@
 // The pool: this room is the only one that knows pg. It gives connections that cannot kill the process and
 // queries that cannot wait for ever. It must not know any table. Read next: query.ts, queries/.
 import pg from "pg";
+import { isConnectionFault } from "../domain/classify.ts";
+import { DatabaseAway } from "../domain/errors.ts";
 import type { Queryable } from "./query.ts";
 
 /** Without an answer for this long a connection counts as half-open and is closed. */
@@ -54,7 +56,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   if (onCheckout !== undefined) pool.on("acquire", (client) => onCheckout(client));
   return {
     pool,
-    query: (statement) => pool.query(statement),
+    query: (statement) => pool.query(statement).catch(named),
     transaction: (work) => inTransaction(pool, work),
     dedicated: async () => {
       const client = new pg.Client({ ...connection, statement_timeout: 0 });
@@ -67,7 +69,7 @@ export function openDatabase(options: DatabaseOptions): Database {
 }
 
 async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
+  const client = await pool.connect().catch(named);
   let failure: Error | undefined;
   try {
     await client.query("begin");
@@ -78,10 +80,18 @@ async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) => Prom
     await client.query("rollback").catch((fault: Error) => {
       failure = fault;
     });
-    throw error;
+    return named(error);
   } finally {
     client.release(failure);
   }
+}
+
+/** A reset link to Postgres and one to a model look alike by then: the name says which it was. */
+function named(error: unknown): never {
+  if (isConnectionFault(error)) {
+    throw new DatabaseAway(`the link to Postgres broke: ${(error as Error).message}`, { cause: error });
+  }
+  throw error;
 }
 
 // The query that was under way is rejected with the same error; nothing is swallowed here.

@@ -2,7 +2,10 @@ import type pg from "pg";
 
 /** Anything that runs a statement: the pool, or the client of a transaction. */
 export interface Queryable {
-  query(statement: { text: string; values: unknown[] }): Promise<{ rows: Record<string, unknown>[]; rowCount: number | null }>;
+  query(statement: {
+    text: string;
+    values: unknown[];
+  }): Promise<{ rows: Record<string, unknown>[]; rowCount: number | null }>;
 }
 
 type Row = Record<string, unknown>;

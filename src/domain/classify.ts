@@ -67,6 +67,14 @@ interface Traits {
   query?: unknown;
 }
 
+/** True for a link that broke, as the database driver reports it: no answer from a server is in it. */
+export function isConnectionFault(error: unknown): boolean {
+  const { code, message, severity } = (error ?? {}) as Traits;
+  if (severity !== undefined) return false;
+  if (typeof code === "string" && socketCodes.has(code)) return true;
+  return typeof message === "string" && poolMessages.test(message);
+}
+
 /** True when the error says that Postgres could not be reached or asked to be tried again. */
 export function isDatabaseAway(error: unknown): boolean {
   return causeChain(error).some((link) => {

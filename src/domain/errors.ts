@@ -64,6 +64,11 @@ export class LeaseLost extends Error {
   override readonly name = "LeaseLost";
 }
 
+/** Postgres could not be reached, or its answer was lost: the statement may or may not have taken place. */
+export class DatabaseAway extends Error {
+  override readonly name = "DatabaseAway";
+}
+
 /** A value that cannot be stored and read back equal. `path` is where it sits, e.g. `$.messages[2].when`. */
 export class UnstorableValue extends Error {
   override readonly name = "UnstorableValue";

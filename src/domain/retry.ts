@@ -37,7 +37,8 @@ export function decide(failure: Failure): Outcome | null {
   if (cause.name === "LeaseLost") return null;
   if (failure.cancelRequested !== null) return { kind: "cancelled", action: failure.cancelRequested };
   if (cause.name === "Cancelled") return { kind: "released" };
-  if (cause.name !== "Transient") return { kind: "dead", status: "error", error: describe(cause, failure.error) };
+  if (cause.name !== "Transient")
+    return { kind: "dead", status: "error", error: describe(cause, failure.error) };
   const error = describe(cause, failure.error);
   if (cause.kind === "database") return { kind: "retry", delayMs: databaseDelayMs, error, charged: false };
   const nth = failure.failures + 1;
@@ -45,7 +46,10 @@ export function decide(failure: Failure): Outcome | null {
     const status = cause.kind === "timeout" ? "timeout" : "error";
     return { kind: "dead", status, error: { ...error, code: "exhausted" } };
   }
-  const delayMs = Math.min(cause.retryAfterMs ?? backoffMs(nth, failure.policy, failure.random), retryAfterMsMax);
+  const delayMs = Math.min(
+    cause.retryAfterMs ?? backoffMs(nth, failure.policy, failure.random),
+    retryAfterMsMax,
+  );
   return { kind: "retry", delayMs, error, charged: true };
 }
 
@@ -53,13 +57,15 @@ export function decide(failure: Failure): Outcome | null {
 export function describe(cause: AppError, original: unknown): RunError {
   const chain = causeChain(original).filter((link): link is Error => link instanceof Error);
   const first = chain[0];
-  const code = cause.name === "Fatal" ? cause.code : cause.name === "Transient" ? cause.kind : cause.name.toLowerCase();
+  const code =
+    cause.name === "Fatal" ? cause.code : cause.name === "Transient" ? cause.kind : cause.name.toLowerCase();
   const error: RunError = {
     code,
     name: first?.name ?? cause.name,
     message: (first?.message ?? cause.message).slice(0, messageCharsMax),
   };
-  if (chain.length > 1) error.causes = chain.slice(1).map((link) => `${link.name}: ${link.message}`.slice(0, messageCharsMax));
+  if (chain.length > 1)
+    error.causes = chain.slice(1).map((link) => `${link.name}: ${link.message}`.slice(0, messageCharsMax));
   if (first?.stack !== undefined) error.stack = first.stack.slice(0, messageCharsMax);
   return error;
 }

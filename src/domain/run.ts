@@ -1,7 +1,15 @@
 // The life of a run, as data. SQL guards every move; docs/architecture.md draws this table.
 
 /** Statuses as stored. A wire client sees `queued` and `blocked` as `pending`. */
-export const runStatuses = ["queued", "blocked", "running", "success", "error", "timeout", "interrupted"] as const;
+export const runStatuses = [
+  "queued",
+  "blocked",
+  "running",
+  "success",
+  "error",
+  "timeout",
+  "interrupted",
+] as const;
 export type RunStatus = (typeof runStatuses)[number];
 export type WireRunStatus = "pending" | "running" | "success" | "error" | "timeout" | "interrupted";
 

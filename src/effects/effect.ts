@@ -37,7 +37,9 @@ export async function effect<R>(options: EffectOptions, dispatch: (key: string) 
   const runtime = config?.configurable?.[effectsKey] as EffectRuntime | undefined;
   const taskId = (config as { executionInfo?: { taskId?: string } } | undefined)?.executionInfo?.taskId;
   if (runtime === undefined || taskId === undefined) {
-    throw new Fatal(`effect ${options.name} was called outside a node of a run`, { code: "effect_outside_run" });
+    throw new Fatal(`effect ${options.name} was called outside a node of a run`, {
+      code: "effect_outside_run",
+    });
   }
   const { name, args, onUnknown = "stop" } = options;
   return runtime.perform({ taskId, name, args, onUnknown }, dispatch);

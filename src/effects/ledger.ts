@@ -36,8 +36,18 @@ export function openEffects({ db, run, write }: Deps): EffectRuntime {
       const key = sha256([run.tenant, run.thread_id, call.taskId, ordinal, call.name].join("|"));
       const args = canonicalize(call.args ?? null) ?? "null";
       const argsDigest = sha256(args);
-      const told = { tenant: run.tenant, taskId: call.taskId, ordinal, tool: call.name, key, argsDigest, args };
-      const row = held(one(await write(() => effects.prepareEffect(db, { ...lease, effectId: newId(), ...told }))));
+      const told = {
+        tenant: run.tenant,
+        taskId: call.taskId,
+        ordinal,
+        tool: call.name,
+        key,
+        argsDigest,
+        args,
+      };
+      const row = held(
+        one(await write(() => effects.prepareEffect(db, { ...lease, effectId: newId(), ...told }))),
+      );
       await failpoint("effect.prepared");
       const earlier = resultOf(row, call, argsDigest);
       if (earlier !== undefined) return earlier.result as never;
@@ -49,7 +59,11 @@ export function openEffects({ db, run, write }: Deps): EffectRuntime {
 }
 
 /** The stored result of a call that has taken place; undefined when it is to be made. Throws when a human must look. */
-function resultOf(row: effects.EffectRow, call: EffectCall, argsDigest: string): { result: unknown } | undefined {
+function resultOf(
+  row: effects.EffectRow,
+  call: EffectCall,
+  argsDigest: string,
+): { result: unknown } | undefined {
   if (row.args_digest !== argsDigest) {
     throw new Fatal(`effect ${call.name} was prepared with other arguments before: it is not sent again`, {
       code: "effect_args_changed",
@@ -67,8 +81,15 @@ interface Dispatched extends Pick<Deps, "db" | "write"> {
   key: string;
 }
 
-async function settleAfter<R>({ db, lease, key, write }: Dispatched, dispatch: (key: string) => Promise<R>): Promise<R> {
-  const settle = (state: "succeeded" | "unknown", result: string | null, error: unknown): Promise<effects.EffectRow[]> =>
+async function settleAfter<R>(
+  { db, lease, key, write }: Dispatched,
+  dispatch: (key: string) => Promise<R>,
+): Promise<R> {
+  const settle = (
+    state: "succeeded" | "unknown",
+    result: string | null,
+    error: unknown,
+  ): Promise<effects.EffectRow[]> =>
     write(() => effects.settleEffect(db, { ...lease, key, state, result, error }));
   let result: R;
   try {

@@ -47,26 +47,46 @@ export interface AttemptEnd {
 }
 
 /** Runs the graph until it ends, parks, drains or throws. A throw is the caller's to decide about. */
-export async function runAttempt(deps: AttemptDeps, run: RunRow, signals: AttemptSignals): Promise<AttemptEnd> {
+export async function runAttempt(
+  deps: AttemptDeps,
+  run: RunRow,
+  signals: AttemptSignals,
+): Promise<AttemptEnd> {
   const { db, registry } = deps;
   const holder = { kind: "run", runId: run.run_id, threadId: run.thread_id, epoch: run.epoch } as const;
-  const metadata = { run_id: run.run_id, graph_id: run.graph_id, assistant_id: run.assistant_id, run_attempt: run.attempt };
+  const metadata = {
+    run_id: run.run_id,
+    graph_id: run.graph_id,
+    assistant_id: run.assistant_id,
+    run_attempt: run.attempt,
+  };
   const saver = new FencedSaver({ db, holder, events: signals.events, write: signals.write, metadata });
   const opened = await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
   const graph: Graph = Object.assign(opened, { checkpointer: saver });
   const version = registry.version(run.graph_id, graph);
 
   await announce(saver, run, signals.events);
-  await checkVersion(deps, { graph, run, version, quiet: new FencedSaver({ db, holder, write: signals.write, metadata }) });
+  await checkVersion(deps, {
+    graph,
+    run,
+    version,
+    quiet: new FencedSaver({ db, holder, write: signals.write, metadata }),
+  });
   const write = <T>(statement: () => Promise<T>): Promise<T> => signals.write("input", statement);
-  const prepared = await prepareInput({ db, graph, saver, write }, run);
+  const read = <T>(statement: () => Promise<T>): Promise<T> => signals.write("read", statement);
+  const prepared = await prepareInput({ db, graph, saver, write, read }, run);
   const translator = translatorOf(deps, run, signals.events);
   if (!prepared.alreadyStopped) {
     const drained = await consume(deps, { graph, run, signals, translator, prepared });
     if (drained) return { outcome: { kind: "released" }, finalEvents: await signals.events.finish() };
   }
   const parked = await readParked(graph, saver, run.thread_id);
-  const outcome: Outcome = { kind: "success", view: parked.view, questions: parked.questions, graphVersion: version };
+  const outcome: Outcome = {
+    kind: "success",
+    view: parked.view,
+    questions: parked.questions,
+    graphVersion: version,
+  };
   const held = await signals.events.finish();
   return { outcome, finalEvents: [...held, ...withOurIds(translator.questions, parked)] };
 }
@@ -78,7 +98,9 @@ async function announce(saver: FencedSaver, run: RunRow, events: RunEvents): Pro
   if (run.attempt <= 1 || !run.kwargs.stream_mode.includes("values")) return;
   const latest = await saver.getTuple({ configurable: { thread_id: run.thread_id, checkpoint_ns: "" } });
   if (latest === undefined) return;
-  const visible = Object.entries(latest.checkpoint.channel_values).filter(([channel]) => !internal.test(channel));
+  const visible = Object.entries(latest.checkpoint.channel_values).filter(
+    ([channel]) => !internal.test(channel),
+  );
   events.ready({ event: "values", data: toWire(Object.fromEntries(visible)), step: null });
 }
 
@@ -107,7 +129,17 @@ function translatorOf({ log, metrics }: AttemptDeps, run: RunRow, events: RunEve
       const durationMs = Math.round(performance.now() - since);
       since = performance.now();
       metrics.steps.inc({ graph: run.graph_id });
-      log.info({ run_id: run.run_id, thread_id: run.thread_id, graph: run.graph_id, attempt: run.attempt, nodes, duration_ms: durationMs }, "step");
+      log.info(
+        {
+          run_id: run.run_id,
+          thread_id: run.thread_id,
+          graph: run.graph_id,
+          attempt: run.attempt,
+          nodes,
+          duration_ms: durationMs,
+        },
+        "step",
+      );
     },
   });
 }
@@ -121,10 +153,19 @@ interface Consumption {
 }
 
 /** Reads the graph's stream to its end. True when it drained at a step boundary instead of finishing. */
-async function consume(deps: AttemptDeps, { graph, run, signals, translator, prepared }: Consumption): Promise<boolean> {
+async function consume(
+  deps: AttemptDeps,
+  { graph, run, signals, translator, prepared }: Consumption,
+): Promise<boolean> {
   const { kwargs } = run;
   const effects = openEffects({ db: deps.db, run, write: (statement) => signals.write("effect", statement) });
-  const config = graphConfig({ run, fork: prepared.fork, effects, tracing: deps.tracing, metrics: deps.metrics });
+  const config = graphConfig({
+    run,
+    fork: prepared.fork,
+    effects,
+    tracing: deps.tracing,
+    metrics: deps.metrics,
+  });
   const before = kwargs.interrupt_before;
   const after = kwargs.interrupt_after;
   try {

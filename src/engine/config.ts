@@ -15,7 +15,13 @@ interface Parts {
 }
 
 /** What the graph's nodes see: the caller's config with our ids, which a caller cannot override. */
-export function graphConfig({ run, fork, effects, tracing, metrics }: Parts): RunnableConfig & { context?: Record<string, unknown> } {
+export function graphConfig({
+  run,
+  fork,
+  effects,
+  tracing,
+  metrics,
+}: Parts): RunnableConfig & { context?: Record<string, unknown> } {
   const { config = {}, context } = run.kwargs;
   const ids = {
     thread_id: run.thread_id,

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { FencedSaver } from "../checkpoint/saver.ts";
+import type { FencedSaver } from "../checkpoint/saver.ts";
 import type { Database } from "../db/pool.ts";
 import { escalationsOfThread } from "../db/queries/escalations.ts";
 import type { RunRow } from "../db/queries/rows.ts";
@@ -21,7 +21,9 @@ interface Deps {
  * Throws Fatal graph_version_mismatch.
  */
 export async function meetChangedGraph({ db, graph, saver }: Deps, run: RunRow): Promise<void> {
-  const own = Object.assign(Object.create(Object.getPrototypeOf(graph)), graph, { checkpointer: saver }) as Graph;
+  const own = Object.assign(Object.create(Object.getPrototypeOf(graph)), graph, {
+    checkpointer: saver,
+  }) as Graph;
   const { snapshot } = await readParked(own, saver, run.thread_id);
   if (snapshot.next.length === 0) throw mismatch("the node it waited in is gone");
   if (run.resume === null) return;
@@ -40,7 +42,9 @@ export async function meetChangedGraph({ db, graph, saver }: Deps, run: RunRow):
 }
 
 const digestOf = (payload: unknown): string =>
-  createHash("sha256").update(JSON.stringify(payload ?? null)).digest("hex");
+  createHash("sha256")
+    .update(JSON.stringify(payload ?? null))
+    .digest("hex");
 
 const mismatch = (why: string): Fatal =>
   new Fatal(`the graph has changed since this thread was parked: ${why}`, { code: graphVersionMismatch });

@@ -26,8 +26,9 @@ interface Deps {
   db: Database;
   graph: Graph;
   saver: FencedSaver;
-  /** Repeats a statement while the database is away. */
+  /** Both repeat a statement while the database is away; a write that changes no row was refused by the fence. */
   write: <T>(statement: () => Promise<T>) => Promise<T>;
+  read: <T>(statement: () => Promise<T>) => Promise<T>;
 }
 
 /**
@@ -36,7 +37,7 @@ interface Deps {
  */
 export async function prepareInput(deps: Deps, run: RunRow): Promise<PreparedInput> {
   const nothing = { input: null, fork: {}, alreadyStopped: false };
-  if (one(await deps.write(() => hasOwnCheckpoint(deps.db, { runId: run.run_id }))) !== undefined) {
+  if (one(await deps.read(() => hasOwnCheckpoint(deps.db, { runId: run.run_id }))) !== undefined) {
     return { ...nothing, alreadyStopped: await stoppedAtBreakpoint(deps.graph, run) };
   }
   if (run.resume !== null) {
@@ -50,7 +51,10 @@ export async function prepareInput(deps: Deps, run: RunRow): Promise<PreparedInp
   return { input: kwargs.input ?? null, fork, alreadyStopped: false };
 }
 
-function commandOf({ update, goto }: RunCommand): { update?: Record<string, unknown>; goto?: (string | Send)[] } {
+function commandOf({ update, goto }: RunCommand): {
+  update?: Record<string, unknown>;
+  goto?: (string | Send)[];
+} {
   const command: { update?: Record<string, unknown>; goto?: (string | Send)[] } = {};
   if (update !== undefined && update !== null) command.update = update as Record<string, unknown>;
   if (goto !== undefined && goto !== null) command.goto = targetsOf(goto);
@@ -96,10 +100,15 @@ async function extraWrites(saver: FencedSaver, run: RunRow): Promise<ParkedWrite
   writes.push(...Object.entries(update ?? {}));
   if (writes.length === 0) return [];
   const latest = await saver.getTuple({ configurable: { thread_id: run.thread_id, checkpoint_ns: "" } });
-  if (latest === undefined) throw new Fatal("the thread has no checkpoint to resume from", { code: "nothing_to_resume" });
+  if (latest === undefined)
+    throw new Fatal("the thread has no checkpoint to resume from", { code: "nothing_to_resume" });
   const checkpointId = String(latest.config.configurable?.checkpoint_id);
   return Promise.all(
-    writes.map(async (pending, n) => ({ ...(await saver.dumpWrite(pending, n, nullTaskId)), ns: "", checkpointId })),
+    writes.map(async (pending, n) => ({
+      ...(await saver.dumpWrite(pending, n, nullTaskId)),
+      ns: "",
+      checkpointId,
+    })),
   );
 }
 
@@ -113,7 +122,13 @@ async function stoppedAtBreakpoint(graph: Graph, run: RunRow): Promise<boolean> 
   if (latest.next.length === 0 || latest.metadata?.source !== "loop") return false;
   if (hits(before, latest.next)) return latest.tasks.every((task) => task.interrupts.length === 0);
   const parent = latest.parentConfig === undefined ? undefined : await graph.getState(latest.parentConfig);
-  return parent !== undefined && hits(after, allTasks(parent).map((task) => String(task.name)));
+  return (
+    parent !== undefined &&
+    hits(
+      after,
+      allTasks(parent).map((task) => String(task.name)),
+    )
+  );
 }
 
 function hits(breakpoints: "*" | readonly string[], nodes: readonly string[]): boolean {

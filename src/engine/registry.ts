@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { access, readFile } from "node:fs/promises";
+import { access, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import type { CompiledStateGraph, Pregel } from "@langchain/langgraph";
@@ -16,6 +16,8 @@ const graphEntry = z.union([
 ]);
 const projectFile = z.object({ graphs: z.record(z.string().min(1), graphEntry) });
 
+const filesPerGraphMax = 200;
+
 export class ProjectError extends Error {
   override readonly name = "ProjectError";
 }
@@ -23,13 +25,15 @@ export class ProjectError extends Error {
 interface Source {
   exported: unknown;
   declaredVersion: string | undefined;
+  /** Digest of the graph's folder: helpers beside the graph change what its nodes do, too. */
+  folderDigest: string;
 }
 
 export interface Registry {
   readonly graphIds: string[];
   /** A graph of this run's own: shares nodes with others, but nothing that a run changes. Throws NotFound. */
   open(graphId: string, config: Record<string, unknown>): Promise<Graph>;
-  /** The declared version, or a digest of nodes, edges and the text of their functions. */
+  /** The declared version, or a digest of the graph's folder, its nodes, edges and functions. */
   version(graphId: string, graph: Graph): string;
   has(graphId: string): boolean;
 }
@@ -47,13 +51,18 @@ export async function loadRegistry(
   for (const [graphId, entry] of Object.entries(entries)) {
     const { path: target, version } = typeof entry === "string" ? { path: entry, version: undefined } : entry;
     const exported = await importExport({ file, graphId, target, importModule });
-    sources.set(graphId, { exported, declaredVersion: version });
+    const folder = path.dirname(path.resolve(path.dirname(file), target));
+    sources.set(graphId, { exported, declaredVersion: version, folderDigest: await digestOfFolder(folder) });
   }
   return {
     graphIds: [...sources.keys()],
     has: (graphId) => sources.has(graphId),
-    open: async (graphId, config) => ownCopy(await compiled(sourceOf(sources, graphId).exported, { graphId, config })),
-    version: (graphId, graph) => sourceOf(sources, graphId).declaredVersion ?? digestOf(graph),
+    open: async (graphId, config) =>
+      ownCopy(await compiled(sourceOf(sources, graphId).exported, { graphId, config })),
+    version: (graphId, graph) => {
+      const { declaredVersion, folderDigest } = sourceOf(sources, graphId);
+      return declaredVersion ?? digestOf(graph, folderDigest);
+    },
   };
 }
 
@@ -85,17 +94,25 @@ interface Target {
 async function importExport({ file, graphId, target, importModule }: Target): Promise<unknown> {
   const [modulePath, exportName] = splitTarget(target);
   if (modulePath === undefined || exportName === undefined) {
-    throw new ProjectError(`${file}: graph ${graphId} is "${target}", expected "./path/to/file.ts:exportName"`);
+    throw new ProjectError(
+      `${file}: graph ${graphId} is "${target}", expected "./path/to/file.ts:exportName"`,
+    );
   }
   const full = path.resolve(path.dirname(file), modulePath);
   await access(full).catch((cause) => {
-    throw new ProjectError(`${file}: graph ${graphId} names ${modulePath}, but there is no such file (${full})`, { cause });
+    throw new ProjectError(
+      `${file}: graph ${graphId} names ${modulePath}, but there is no such file (${full})`,
+      { cause },
+    );
   });
   let module: Record<string, unknown>;
   try {
     module = await importModule(pathToFileURL(full).href);
   } catch (cause) {
-    throw new ProjectError(`${file}: graph ${graphId}: ${modulePath} failed to load: ${(cause as Error).message}`, { cause });
+    throw new ProjectError(
+      `${file}: graph ${graphId}: ${modulePath} failed to load: ${(cause as Error).message}`,
+      { cause },
+    );
   }
   const exported = await module[exportName];
   if (!isGraphLike(exported)) {
@@ -115,8 +132,11 @@ function splitTarget(target: string): [string?, string?] {
 const isCompiled = (value: unknown): value is Graph =>
   typeof value === "object" && value !== null && "lg_is_pregel" in value && value.lg_is_pregel === true;
 const isBuilder = (value: unknown): value is { compile: () => unknown } =>
-  typeof value === "object" && value !== null && typeof (value as { compile?: unknown }).compile === "function";
-const isGraphLike = (value: unknown): boolean => typeof value === "function" || isCompiled(value) || isBuilder(value);
+  typeof value === "object" &&
+  value !== null &&
+  typeof (value as { compile?: unknown }).compile === "function";
+const isGraphLike = (value: unknown): boolean =>
+  typeof value === "function" || isCompiled(value) || isBuilder(value);
 
 function sourceOf(sources: Map<string, Source>, graphId: string): Source {
   const source = sources.get(graphId);
@@ -124,7 +144,10 @@ function sourceOf(sources: Map<string, Source>, graphId: string): Source {
   return source;
 }
 
-async function compiled(exported: unknown, told: { graphId: string; config: Record<string, unknown> }): Promise<Graph> {
+async function compiled(
+  exported: unknown,
+  told: { graphId: string; config: Record<string, unknown> },
+): Promise<Graph> {
   const made: unknown = typeof exported === "function" ? await exported(told.config) : exported;
   const graph: unknown = isCompiled(made) ? made : isBuilder(made) ? made.compile() : undefined;
   if (isCompiled(graph)) return graph;
@@ -136,9 +159,18 @@ function ownCopy(graph: Graph): Graph {
   return Object.assign(Object.create(Object.getPrototypeOf(graph)), graph) as Graph;
 }
 
-function digestOf(graph: Graph): string {
-  const told: unknown[] = [shapeOf(graph)];
-  for (const [namespace, child] of graph.getSubgraphs(undefined, true)) told.push([namespace, shapeOf(child)]);
+async function digestOfFolder(folder: string): Promise<string> {
+  const hash = createHash("sha256");
+  const names = (await readdir(folder)).filter((name) => /\.[cm]?[jt]sx?$/.test(name)).sort();
+  for (const name of names.slice(0, filesPerGraphMax))
+    hash.update(name).update(await readFile(path.join(folder, name)));
+  return hash.digest("hex");
+}
+
+function digestOf(graph: Graph, folderDigest: string): string {
+  const told: unknown[] = [folderDigest, shapeOf(graph)];
+  for (const [namespace, child] of graph.getSubgraphs(undefined, true))
+    told.push([namespace, shapeOf(child)]);
   return createHash("sha256").update(JSON.stringify(told)).digest("hex").slice(0, 16);
 }
 

@@ -1,10 +1,19 @@
-import { concat } from "@langchain/core/utils/stream";
 import { BaseMessage, type BaseMessageChunk } from "@langchain/core/messages";
+import { concat } from "@langchain/core/utils/stream";
 import type { PendingEvent, RunEvents } from "../domain/event.ts";
 import { toWire } from "./wire.ts";
 
 /** Modes that LangGraph streams itself; `messages-tuple` is our clients' name for its `messages`. */
-const nativeModes = ["values", "updates", "messages", "custom", "tasks", "checkpoints", "debug", "tools"] as const;
+const nativeModes = [
+  "values",
+  "updates",
+  "messages",
+  "custom",
+  "tasks",
+  "checkpoints",
+  "debug",
+  "tools",
+] as const;
 export type NativeMode = (typeof nativeModes)[number];
 
 export interface StreamRequest {
@@ -46,12 +55,17 @@ export class ChunkTranslator {
   accept([namespace, mode, payload]: [string[], NativeMode, unknown]): void {
     const { modes, subgraphs } = this.#sink.request;
     const ns = namespace.join("|");
-    if (mode === "updates" && ns === "" && !isInterrupt(payload)) this.#sink.onStep(Object.keys(payload as object));
+    if (mode === "updates" && ns === "" && !isInterrupt(payload))
+      this.#sink.onStep(Object.keys(payload as object));
     if (ns !== "" && !subgraphs && mode !== "messages" && mode !== "custom") return;
-    if (isInterrupt(payload) && (mode === "updates" || mode === "values")) return this.#question(mode, ns, payload);
-    if (mode === "values") return this.#values(ns, payload);
-    if (mode === "messages") return this.#message(payload as [BaseMessage, Record<string, unknown>], ns);
-    if (!modes.includes(mode)) return;
+    if (isInterrupt(payload) && (mode === "updates" || mode === "values")) this.#question(mode, ns, payload);
+    else if (mode === "values") this.#values(ns, payload);
+    else if (mode === "messages") this.#message(payload as [BaseMessage, Record<string, unknown>], ns);
+    else if (modes.includes(mode)) this.#other(mode, ns, payload);
+  }
+
+  #other(mode: NativeMode, ns: string, payload: unknown): void {
+    const { subgraphs } = this.#sink.request;
     const event = { event: named(mode, subgraphs ? ns : ""), data: toWire(payload), step: this.#step };
     if (mode === "custom" || mode === "tools") this.#sink.events.ready(event);
     else this.#sink.events.held(ns, event);
@@ -80,13 +94,15 @@ export class ChunkTranslator {
     if (request.modes.includes("messages-tuple")) {
       events.ready({ event: named("messages", suffix), data: toWire([message, metadata]), step });
     }
-    if (!request.modes.includes("messages") || message.id === undefined || this.#completed.has(message.id)) return;
+    if (!request.modes.includes("messages") || message.id === undefined || this.#completed.has(message.id))
+      return;
     const before = this.#messages.get(message.id);
     if (before === undefined) {
       const told = toWire({ [message.id]: { metadata } });
       events.ready({ event: named("messages/metadata", suffix), data: told, step });
     }
-    const grown = before === undefined ? message : concat(before as BaseMessageChunk, message as BaseMessageChunk);
+    const grown =
+      before === undefined ? message : concat(before as BaseMessageChunk, message as BaseMessageChunk);
     this.#messages.set(message.id, grown);
     events.ready({ event: named("messages/partial", suffix), data: toWire([grown]), step });
   }

@@ -1,5 +1,5 @@
 import type { StateSnapshot } from "@langchain/langgraph";
-import { RESUME } from "@langchain/langgraph-checkpoint";
+import { RESUME, WRITES_IDX_MAP } from "@langchain/langgraph-checkpoint";
 import type { FencedSaver } from "../checkpoint/saver.ts";
 import type { Question, ThreadView } from "../domain/outcome.ts";
 import { questionId } from "../queue/question.ts";
@@ -19,7 +19,8 @@ export interface Parked {
 export async function readParked(graph: Graph, saver: FencedSaver, threadId: string): Promise<Parked> {
   const snapshot = await graph.getState({ configurable: { thread_id: threadId } }, { subgraphs: true });
   const questions: Question[] = [];
-  for (const { task, owner } of asking(snapshot)) questions.push(...(await questionsOf(saver, threadId, task, owner)));
+  for (const { task, owner } of asking(snapshot))
+    questions.push(...(await questionsOf(saver, threadId, task, owner)));
   const interrupts: ThreadView["interrupts"] = {};
   for (const { taskId, ordinal, payload } of questions) {
     const shown = { id: questionId({ threadId, taskId, ordinal }), value: payload };
@@ -50,7 +51,10 @@ async function questionsOf(
   const tuple = await saver.getTuple({
     configurable: { thread_id: threadId, checkpoint_ns: checkpointNs, checkpoint_id: checkpointId },
   });
-  const answers = tuple?.pendingWrites?.find(([taskId, channel]) => taskId === task.id && channel === RESUME)?.[2];
+  const writes = tuple?.pendingWrites?.filter(([taskId]) => taskId === task.id) ?? [];
+  // Answered and done, but a neighbour in its step still asks: its old question is stored beside its result.
+  if (writes.some(([, channel]) => !(channel in WRITES_IDX_MAP))) return [];
+  const answers = writes.find(([, channel]) => channel === RESUME)?.[2];
   const answered = Array.isArray(answers) ? answers.length : 0;
   return task.interrupts.map((interrupt, n) => ({
     taskId: task.id,

@@ -5,11 +5,14 @@ import { BaseMessage } from "@langchain/core/messages";
  * a Map as an object, a Set as a list, an Error as name and message.
  */
 export function toWire(value: unknown): string {
-  return JSON.stringify(value === undefined ? null : value, function replace(this: unknown, key: string, shown: unknown) {
-    // JSON.stringify has called toJSON already; the original is still on the holder.
-    const original = (this as Record<string, unknown>)[key];
-    return flatten(original, shown);
-  });
+  return JSON.stringify(
+    value === undefined ? null : value,
+    function replace(this: unknown, key: string, shown: unknown) {
+      // JSON.stringify has called toJSON already; the original is still on the holder.
+      const original = (this as Record<string, unknown>)[key];
+      return flatten(original, shown);
+    },
+  );
 }
 
 function flatten(original: unknown, shown: unknown): unknown {
@@ -19,7 +22,8 @@ function flatten(original: unknown, shown: unknown): unknown {
     const { type, data } = original.toDict();
     return { ...data, type };
   }
-  if (original instanceof Map) return Object.fromEntries([...original].map(([key, item]) => [String(key), item]));
+  if (original instanceof Map)
+    return Object.fromEntries([...original].map(([key, item]) => [String(key), item]));
   if (original instanceof Set) return [...original];
   if (original instanceof Error) return { error: original.name, message: original.message };
   if (original instanceof Uint8Array) return Buffer.from(original).toString("base64");

@@ -13,7 +13,15 @@ export function openLog(level: LogLevel): Logger {
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: {
-      paths: ["*.authorization", "*.apiKey", "*.api_key", "*.password", "headers", "*.headers", "error.config"],
+      paths: [
+        "*.authorization",
+        "*.apiKey",
+        "*.api_key",
+        "*.password",
+        "headers",
+        "*.headers",
+        "error.config",
+      ],
       censor: "[redacted]",
     },
     serializers: { error: pino.stdSerializers.err },

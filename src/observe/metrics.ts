@@ -1,11 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
-/** Every metric of the program. The `agent_` names and buckets are a fixed surface; ours start with `holdfast_`. */
-export function openMetrics() {
-  const registry = new Registry();
-  const registers = [registry];
+/** The fixed surface: names and buckets that dashboards elsewhere rely on. */
+function agentMetrics(registers: Registry[]) {
   return {
-    registry,
     tasks: new Counter({
       name: "agent_tasks_total",
       help: "Runs that ended, by final status",
@@ -43,14 +40,28 @@ export function openMetrics() {
       labelNames: ["model"],
       registers,
     }),
-    steps: new Counter({ name: "holdfast_steps_total", help: "Steps committed", labelNames: ["graph"], registers }),
+  };
+}
+
+function ownMetrics(registers: Registry[]) {
+  return {
+    steps: new Counter({
+      name: "holdfast_steps_total",
+      help: "Steps committed",
+      labelNames: ["graph"],
+      registers,
+    }),
     fenced: new Counter({
       name: "holdfast_fenced_writes_total",
       help: "Writes refused because the writer had lost its lease",
       labelNames: ["kind"],
       registers,
     }),
-    leaseLost: new Counter({ name: "holdfast_lease_lost_total", help: "Attempts that lost their lease", registers }),
+    leaseLost: new Counter({
+      name: "holdfast_lease_lost_total",
+      help: "Attempts that lost their lease",
+      registers,
+    }),
     takeovers: new Counter({
       name: "holdfast_takeovers_total",
       help: "Runs returned to the queue because their worker was gone",
@@ -80,6 +91,12 @@ export function openMetrics() {
     }),
     sseClients: new Gauge({ name: "holdfast_sse_clients", help: "Open event streams", registers }),
   };
+}
+
+/** Every metric of the program. */
+export function openMetrics() {
+  const registry = new Registry();
+  return { registry, ...agentMetrics([registry]), ...ownMetrics([registry]) };
 }
 
 export type Metrics = ReturnType<typeof openMetrics>;

@@ -10,7 +10,13 @@ interface Reported {
 }
 
 /** Counts what models report: tokens by agent and model, and their price where the table has one. */
-export function tokenCounter({ metrics, graphId }: { metrics: Metrics; graphId: string }): BaseCallbackHandler {
+export function tokenCounter({
+  metrics,
+  graphId,
+}: {
+  metrics: Metrics;
+  graphId: string;
+}): BaseCallbackHandler {
   return BaseCallbackHandler.fromMethods({
     handleLLMEnd(output: LLMResult) {
       const generation = output.generations[0]?.[0] as { message?: Reported } | undefined;
@@ -20,7 +26,10 @@ export function tokenCounter({ metrics, graphId }: { metrics: Metrics; graphId: 
       const metadata = message.response_metadata;
       const model = metadata.model_name ?? metadata.model ?? "unknown";
       metrics.tokens.inc({ agent_name: graphId, model }, usage.total_tokens);
-      const price = calcPrice({ input_tokens: usage.input_tokens, output_tokens: usage.output_tokens }, model);
+      const price = calcPrice(
+        { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens },
+        model,
+      );
       if (price === null) metrics.unpriced.inc({ model }, usage.total_tokens);
       else metrics.cost.inc({ agent_name: graphId }, price.total_price);
     },

@@ -28,7 +28,11 @@ export interface Tracing {
 /** `enabled` comes from LangSmith's usual variables; the client reads endpoint, key and project from them itself. */
 export function openTracing({ enabled }: { enabled: boolean }): Tracing {
   const client = enabled
-    ? new Client({ maxIngestMemoryBytes: queueBytesMax, timeout_ms: requestMillisMax, blockOnRootRunFinalization: false })
+    ? new Client({
+        maxIngestMemoryBytes: queueBytesMax,
+        timeout_ms: requestMillisMax,
+        blockOnRootRunFinalization: false,
+      })
     : undefined;
   return {
     callbacks: client === undefined ? [] : [new LangChainTracer({ client: client as never })],

@@ -1,7 +1,6 @@
 // Accepts runs. This room moves run rows between statuses and is the only one that does; it runs no graph and
 // knows no HTTP. Read next: settle.ts, then src/db/queries/claim.ts.
 import { createHash } from "node:crypto";
-import { failpoint } from "../observe/failpoint.ts";
 import type { Database } from "../db/pool.ts";
 import * as create from "../db/queries/create.ts";
 import type { RunRow, ThreadRow } from "../db/queries/rows.ts";
@@ -9,29 +8,10 @@ import * as runs from "../db/queries/runs.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { Conflict, InvalidInput, NotFound, ThreadBusy } from "../domain/errors.ts";
 import { newId } from "../domain/ids.ts";
-import type { MultitaskStrategy, ResumeAnswer, RunKwargs } from "../domain/run.ts";
-import { bindResume } from "./answer.ts";
-
-export interface CreateRun {
-  tenant: string;
-  threadId: string;
-  assistantId: string;
-  graphId: string;
-  kwargs: RunKwargs;
-  metadata: Record<string, unknown>;
-  /** Assistant's and caller's configurable as shown on the thread. */
-  threadConfig: Record<string, unknown> | null;
-  multitaskStrategy: MultitaskStrategy;
-  afterSeconds: number;
-  temporary: boolean;
-  /** Make the thread when it does not exist. */
-  createThread: boolean;
-  attemptsMax: number;
-  redriveOf: string | null;
-  idempotencyKey: string | null;
-  /** Who answers, when the run resumes a question. */
-  principal: string;
-}
+import type { MultitaskStrategy, ResumeAnswer } from "../domain/run.ts";
+import { failpoint } from "../observe/failpoint.ts";
+import { bindResume } from "./bind.ts";
+import type { CreateRun } from "./request.ts";
 
 export interface Accepted {
   run: RunRow;
@@ -76,23 +56,30 @@ async function replayOf(tx: Queryable, request: CreateRun, runId: string): Promi
   const taken = one(await create.takeIdempotencyKey(tx, { tenant, key, digest, runId }));
   if (taken !== undefined) return undefined;
   const earlier = one(await create.readIdempotencyKey(tx, { tenant, key }));
-  if (earlier === undefined) throw new Conflict(`Idempotency-Key ${key} has just expired, send the request again`);
+  if (earlier === undefined)
+    throw new Conflict(`Idempotency-Key ${key} has just expired, send the request again`);
   if (earlier.digest !== digest) {
-    throw new InvalidInput("this Idempotency-Key was used with another request", { field: "Idempotency-Key" });
+    throw new InvalidInput("this Idempotency-Key was used with another request", {
+      field: "Idempotency-Key",
+    });
   }
   const run = one(await runs.getRun(tx, { runId: earlier.runId, threadId: null, tenant }));
   if (run === undefined) throw new Conflict(`the run of Idempotency-Key ${key} has been deleted`);
   return run;
 }
 
-function digestOf({ threadId, temporary, assistantId, kwargs, metadata, multitaskStrategy, afterSeconds }: CreateRun): string {
+function digestOf(request: CreateRun): string {
+  const { threadId, temporary, assistantId, kwargs, metadata, multitaskStrategy, afterSeconds } = request;
   // A stateless run gets a new thread id each time, so that id cannot be part of what must be equal.
   const thread = temporary ? null : threadId;
-  const told = { thread, assistantId, kwargs, metadata, multitaskStrategy, afterSeconds };
-  return createHash("sha256").update(JSON.stringify(told)).digest("hex");
+  const asked = request.sent ?? { assistantId, kwargs, metadata, multitaskStrategy, afterSeconds };
+  return createHash("sha256").update(JSON.stringify({ thread, asked })).digest("hex");
 }
 
-async function lockedThread(tx: Queryable, { threadId, tenant, createThread }: CreateRun): Promise<ThreadRow> {
+async function lockedThread(
+  tx: Queryable,
+  { threadId, tenant, createThread }: CreateRun,
+): Promise<ThreadRow> {
   const found = one(await create.lockThread(tx, { threadId, tenant }));
   if (found !== undefined) return found;
   if (createThread) {

@@ -9,7 +9,15 @@ import type { Question } from "../domain/outcome.ts";
  * The id a client sees for a question. LangGraph's own is the same for every question of one node, so a second
  * click on the first would answer the second; ours names thread, task and position. 32 hex digits, like theirs.
  */
-export function questionId({ threadId, taskId, ordinal }: { threadId: string; taskId: string; ordinal: number }): string {
+export function questionId({
+  threadId,
+  taskId,
+  ordinal,
+}: {
+  threadId: string;
+  taskId: string;
+  ordinal: number;
+}): string {
   return createHash("sha256").update(`${threadId}|${taskId}|${ordinal}`).digest("hex").slice(0, 32);
 }
 

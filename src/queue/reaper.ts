@@ -47,7 +47,12 @@ async function reap(tx: Queryable, run: RunRow): Promise<"requeued" | "buried" |
   if (outcome !== null) {
     const finalEvents =
       outcome.kind === "dead"
-        ? [{ event: "error", data: JSON.stringify({ error: outcome.error.name, message: outcome.error.message }) }]
+        ? [
+            {
+              event: "error",
+              data: JSON.stringify({ error: outcome.error.name, message: outcome.error.message }),
+            },
+          ]
         : [];
     await settleInTransaction(tx, { run, outcome, finalEvents });
     return "buried";

@@ -1,6 +1,6 @@
 import type { EscalationRow } from "../db/queries/rows.ts";
 import { retryPolicy } from "../domain/retry.ts";
-import type { CreateRun } from "./create.ts";
+import type { CreateRun } from "./request.ts";
 
 /** The run that carries an answer back into its graph. */
 export function resumeRequest({

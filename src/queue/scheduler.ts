@@ -7,7 +7,8 @@ import { Conflict, NotFound } from "../domain/errors.ts";
 import type { HumanResponse } from "../domain/escalation.ts";
 import { isHumanInterrupt } from "../domain/escalation.ts";
 import { systemAssistantId } from "../domain/ids.ts";
-import { decideEscalation, expiryPrincipal } from "./answer.ts";
+import { decideEscalation } from "./answer.ts";
+import { expiryPrincipal } from "./bind.ts";
 import { deleteThread } from "./cancel.ts";
 import { promoteHeadless } from "./reaper.ts";
 import { resumeRequest } from "./resume.ts";
@@ -59,7 +60,10 @@ async function answerExpired(db: Database, question: EscalationRow): Promise<num
 
 /** Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys. */
 export async function pruneOnce({ db, bus }: Deps): Promise<{ threads: number; keys: number }> {
-  const old = await threads.expiredTemporary(db, { olderThanSeconds: temporarySecondsMax, limit: threadsPerPassMax });
+  const old = await threads.expiredTemporary(db, {
+    olderThanSeconds: temporarySecondsMax,
+    limit: threadsPerPassMax,
+  });
   for (const { threadId, tenant } of old) {
     await deleteThread({ db, bus }, { threadId, tenant }).catch((error: unknown) => {
       if (!(error instanceof NotFound)) throw error;

@@ -29,13 +29,17 @@ export async function settle(db: Database, settlement: Settlement): Promise<void
   await failpoint("settle.after");
 }
 
-export async function settleInTransaction(tx: Queryable, { run, outcome, finalEvents }: Settlement): Promise<void> {
+export async function settleInTransaction(
+  tx: Queryable,
+  { run, outcome, finalEvents }: Settlement,
+): Promise<void> {
   const thread = one(await lockThread(tx, { threadId: run.thread_id, tenant: run.tenant }));
   if (thread === undefined) throw new LeaseLost(`thread ${run.thread_id} is gone`);
   const rollback = outcome.kind === "cancelled" && outcome.action === "rollback";
   if (rollback) await undo(tx, run);
   const moved = one(await move(tx, run, outcome));
-  if (moved === undefined) throw new LeaseLost(`run ${run.run_id} has another holder than epoch ${run.epoch}`);
+  if (moved === undefined)
+    throw new LeaseLost(`run ${run.run_id} has another holder than epoch ${run.epoch}`);
   if (!rollback) await record(tx, { run, outcome, finalEvents });
   await showOnThread(tx, run, outcome);
   await settling.promoteNext(tx, { threadId: run.thread_id });
@@ -46,7 +50,12 @@ function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {
   const nothing = { output: null, error: null };
   switch (outcome.kind) {
     case "success":
-      return settling.finishRun(tx, { ...lease, ...nothing, status: "success", output: JSON.stringify(outcome.view.values) });
+      return settling.finishRun(tx, {
+        ...lease,
+        ...nothing,
+        status: "success",
+        output: JSON.stringify(outcome.view.values),
+      });
     case "retry":
       return settling.retryRun(tx, { ...lease, ...outcome });
     case "dead":
@@ -104,7 +113,8 @@ async function showOnThread(tx: Queryable, run: RunRow, outcome: Outcome): Promi
     values: view === undefined ? null : JSON.stringify(view.values),
     interrupts: view === undefined ? null : JSON.stringify(view.interrupts),
     error: outcome.kind === "dead" ? outcome.error.message : null,
-    graphVersion: outcome.kind === "success" ? (outcome.view.parked ? outcome.graphVersion : null) : undefined,
+    graphVersion:
+      outcome.kind === "success" ? (outcome.view.parked ? outcome.graphVersion : null) : undefined,
     status: open ? "busy" : settled,
   });
 }

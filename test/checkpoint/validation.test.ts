@@ -1,5 +1,11 @@
 import type { RunnableConfig } from "@langchain/core/runnables";
-import type { ChannelVersions, Checkpoint, CheckpointListOptions, CheckpointMetadata, PendingWrite } from "@langchain/langgraph-checkpoint";
+import type {
+  ChannelVersions,
+  Checkpoint,
+  CheckpointListOptions,
+  CheckpointMetadata,
+  PendingWrite,
+} from "@langchain/langgraph-checkpoint";
 import { validate } from "@langchain/langgraph-checkpoint-validation";
 import { v5, validate as validateUuid } from "uuid";
 import * as vitest from "vitest";
@@ -24,7 +30,10 @@ class AnyThreadSaver extends FencedSaver {
   }
   async #lease(threadId: string): Promise<FencedSaver> {
     const run = await makeRun(this.#db, "running", { threadId });
-    return new FencedSaver({ db: this.#db, holder: { kind: "run", runId: run.run_id, threadId, epoch: run.epoch } });
+    return new FencedSaver({
+      db: this.#db,
+      holder: { kind: "run", runId: run.run_id, threadId, epoch: run.epoch },
+    });
   }
   override getTuple(config: RunnableConfig) {
     return super.getTuple(byUuid(config));
@@ -35,7 +44,12 @@ class AnyThreadSaver extends FencedSaver {
   override deleteThread(threadId: string): Promise<void> {
     return super.deleteThread(uuidOf(threadId));
   }
-  override async put(c: RunnableConfig, k: Checkpoint, m: CheckpointMetadata, v: ChannelVersions): Promise<RunnableConfig> {
+  override async put(
+    c: RunnableConfig,
+    k: Checkpoint,
+    m: CheckpointMetadata,
+    v: ChannelVersions,
+  ): Promise<RunnableConfig> {
     const written = await (await this.#saverOf(c)).put(byUuid(c), k, m, v);
     return { configurable: { ...written.configurable, thread_id: c.configurable?.thread_id } };
   }
@@ -49,7 +63,10 @@ const uuidOf = (threadId: string): string => (validateUuid(threadId) ? threadId 
 const isNamed = (config: RunnableConfig): boolean => config.configurable?.thread_id !== undefined;
 const byUuid = (config: RunnableConfig): RunnableConfig =>
   isNamed(config)
-    ? { ...config, configurable: { ...config.configurable, thread_id: uuidOf(config.configurable?.thread_id) } }
+    ? {
+        ...config,
+        configurable: { ...config.configurable, thread_id: uuidOf(config.configurable?.thread_id) },
+      }
     : config;
 
 let test: TestDatabase;
@@ -69,7 +86,10 @@ validate({
     await test.drop();
   },
   createCheckpointer: async () => {
-    await db.query({ text: "truncate public.checkpoints, public.checkpoint_blobs, public.checkpoint_writes, holdfast.threads cascade", values: [] });
+    await db.query({
+      text: "truncate public.checkpoints, public.checkpoint_blobs, public.checkpoint_writes, holdfast.threads cascade",
+      values: [],
+    });
     return new AnyThreadSaver(db);
   },
 });

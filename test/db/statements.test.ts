@@ -13,7 +13,19 @@ import * as settle from "../../src/db/queries/settle.ts";
 import * as threads from "../../src/db/queries/threads.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
-const rooms = { assistants, checkpoints, claim, create, effects, escalations, events, keys, runs, settle, threads };
+const rooms = {
+  assistants,
+  checkpoints,
+  claim,
+  create,
+  effects,
+  escalations,
+  events,
+  keys,
+  runs,
+  settle,
+  threads,
+};
 const statements = Object.values(rooms)
   .flatMap((room) => Object.values(room))
   .map((exported) => (exported as { definition?: { name: string; text: string } }).definition)

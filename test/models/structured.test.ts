@@ -58,6 +58,15 @@ describe("an answer", () => {
     });
   });
 
+  it("reaches the callbacks of the calling node token by token", async () => {
+    const { model } = await setup([reply(paris)]);
+    const tokens: string[] = [];
+    const config = { callbacks: [{ handleLLMNewToken: (token: string) => void tokens.push(token) }] };
+    await extractJson({ model, system: "", user: "", schema: City, config });
+    expect(tokens.join("")).toBe(JSON.stringify(paris));
+    expect(tokens.length).toBeGreaterThan(3);
+  });
+
   it("is found inside a code fence", async () => {
     const { ask } = await setup([say(`Here you are:\n\`\`\`json\n${JSON.stringify(paris)}\n\`\`\``)]);
     expect((await ask()).value).toEqual(paris);
@@ -211,6 +220,17 @@ describe("an abort", () => {
     await expect(asked).rejects.toBe(reason);
     await request.closed;
     expect(getEventListeners(caller.signal, "abort")).toHaveLength(0);
+  });
+
+  it("through the config of the calling node counts too", async () => {
+    const { model, server } = await setup([{ kind: "hang" }]);
+    const run = new AbortController();
+    const config = { signal: run.signal };
+    const asked = extractJson({ model, system: "", user: "", schema: City, config });
+    await server.requestArrived(1);
+    const reason = new Error("the lease is lost");
+    run.abort(reason);
+    await expect(asked).rejects.toBe(reason);
   });
 
   it("before the call asks nothing", async () => {

@@ -4,7 +4,8 @@ import { claimNext } from "../../src/db/queries/claim.ts";
 import type { RunRow, ThreadRow } from "../../src/db/queries/rows.ts";
 import { newId, systemAssistantId } from "../../src/domain/ids.ts";
 import type { RunStatus } from "../../src/domain/run.ts";
-import { type CreateRun, createRun } from "../../src/queue/create.ts";
+import { createRun } from "../../src/queue/create.ts";
+import type { CreateRun } from "../../src/queue/request.ts";
 
 export const leaseSeconds = 30;
 

@@ -1,11 +1,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import pg from "pg";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { commitOf, type PostgresProxy, startPostgresProxy } from "../support/postgres-proxy.ts";
-
-const databaseUrl = process.env.TEST_DATABASE_URL;
-if (databaseUrl === undefined)
-  console.warn("postgres-proxy.test.ts is skipped: TEST_DATABASE_URL is not set");
 
 function targetOf(url: string): { host: string; port: number } {
   const parsed = new URL(url);
@@ -15,8 +11,8 @@ function targetOf(url: string): { host: string; port: number } {
   };
 }
 
-describe.skipIf(databaseUrl === undefined)("a Postgres link through the proxy", () => {
-  const url = databaseUrl ?? "";
+describe("a Postgres link through the proxy", () => {
+  const url = inject("adminUrl");
   const table = `proxy_trial_${process.pid}`;
   const clients: pg.Client[] = [];
   let proxy: PostgresProxy;

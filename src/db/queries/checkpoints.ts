@@ -195,7 +195,11 @@ export const getCheckpoint = query({
   text: `${selectTuple}
  where cp.thread_id = $1 and cp.checkpoint_ns = $2 and ($3::text is null or cp.checkpoint_id = $3)
  order by cp.seq desc limit 1`,
-  values: (p: { threadId: string; ns: string; checkpointId: string | null }) => [p.threadId, p.ns, p.checkpointId],
+  values: (p: { threadId: string; ns: string; checkpointId: string | null }) => [
+    p.threadId,
+    p.ns,
+    p.checkpointId,
+  ],
   row: tupleRow,
 });
 

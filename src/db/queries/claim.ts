@@ -19,7 +19,11 @@ update holdfast.runs r
        started_at = coalesce(started_at, holdfast.now()), updated_at = holdfast.now()
   from next where r.run_id = next.run_id and r.status = 'queued'
 returning r.*`,
-  values: (p: { workerId: string; graphIds: string[]; leaseSeconds: number }) => [p.workerId, p.graphIds, p.leaseSeconds],
+  values: (p: { workerId: string; graphIds: string[]; leaseSeconds: number }) => [
+    p.workerId,
+    p.graphIds,
+    p.leaseSeconds,
+  ],
   row: asRun,
 });
 
@@ -35,8 +39,15 @@ with held as materialized (
 update holdfast.runs r set lease_until = holdfast.now() + $3 * interval '1 second'
   from held where r.run_id = held.run_id and r.status = 'running'
 returning r.run_id, r.cancel_requested`,
-  values: (p: { runIds: string[]; epochs: number[]; leaseSeconds: number }) => [p.runIds, p.epochs, p.leaseSeconds],
-  row: (raw) => ({ runId: raw.run_id as string, cancelRequested: raw.cancel_requested as "interrupt" | "rollback" | null }),
+  values: (p: { runIds: string[]; epochs: number[]; leaseSeconds: number }) => [
+    p.runIds,
+    p.epochs,
+    p.leaseSeconds,
+  ],
+  row: (raw) => ({
+    runId: raw.run_id as string,
+    cancelRequested: raw.cancel_requested as "interrupt" | "rollback" | null,
+  }),
 });
 
 /** When the next queued run becomes due, in milliseconds from now; none when nothing waits. */

@@ -15,7 +15,11 @@ export const insertThread = query({
   name: "thread.insert",
   text: `insert into holdfast.threads (thread_id, tenant, metadata)
          values ($1, $2, $3) on conflict (thread_id) do nothing returning *`,
-  values: (p: { threadId: string; tenant: string; metadata: unknown }) => [p.threadId, p.tenant, JSON.stringify(p.metadata)],
+  values: (p: { threadId: string; tenant: string; metadata: unknown }) => [
+    p.threadId,
+    p.tenant,
+    JSON.stringify(p.metadata),
+  ],
   row: asThread,
 });
 
@@ -96,7 +100,12 @@ export const takeIdempotencyKey = query({
   name: "idempotency.take",
   text: `insert into holdfast.idempotency_keys (tenant, key, request_digest, run_id)
          values ($1, $2, $3, $4) on conflict do nothing returning key`,
-  values: (p: { tenant: string; key: string; digest: string; runId: string }) => [p.tenant, p.key, p.digest, p.runId],
+  values: (p: { tenant: string; key: string; digest: string; runId: string }) => [
+    p.tenant,
+    p.key,
+    p.digest,
+    p.runId,
+  ],
   row: (raw) => raw.key as string,
 });
 

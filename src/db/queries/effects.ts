@@ -81,7 +81,14 @@ export const settleEffect = query({
 with lease as materialized (${lease})
 update holdfast.effects e set state = $5, result = $6, error = $7, settled_at = holdfast.now()
   from lease where e.key = $4 and e.state = 'dispatched' and e.epoch = lease.epoch returning e.*`,
-  values: (p: Lease & { key: string; state: "succeeded" | "failed" | "unknown"; result: string | null; error: unknown }) => [
+  values: (
+    p: Lease & {
+      key: string;
+      state: "succeeded" | "failed" | "unknown";
+      result: string | null;
+      error: unknown;
+    },
+  ) => [
     p.runId,
     p.threadId,
     p.epoch,

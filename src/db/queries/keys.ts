@@ -52,3 +52,12 @@ export const anyApiKey = query({
   values: () => [],
   row: (raw) => raw.any as boolean,
 });
+
+/** Other processes of ours on this database: the built-in server is stopped by the last one. */
+export const otherSessions = query({
+  name: "session.others",
+  text: `select count(*) as n from pg_stat_activity
+          where datname = current_database() and application_name like 'holdfast%' and pid <> pg_backend_pid()`,
+  values: () => [],
+  row: (raw) => raw.n as number,
+});

@@ -20,13 +20,13 @@ export const listRuns = query({
 select * from holdfast.runs
  where thread_id = $1 and tenant = $2 and ($3::text[] is null or status = any($3))
  order by seq desc limit $4 offset $5`,
-  values: (p: { threadId: string; tenant: string; statuses: string[] | null; limit: number; offset: number }) => [
-    p.threadId,
-    p.tenant,
-    p.statuses,
-    p.limit,
-    p.offset,
-  ],
+  values: (p: {
+    threadId: string;
+    tenant: string;
+    statuses: string[] | null;
+    limit: number;
+    offset: number;
+  }) => [p.threadId, p.tenant, p.statuses, p.limit, p.offset],
   row: asRun,
 });
 
@@ -126,5 +126,9 @@ export const queueDepth = query({
 select status, count(*) as n, coalesce(extract(epoch from holdfast.now() - min(available_at)), 0)::float8 as oldest
   from holdfast.runs where status in ('queued', 'blocked', 'running') group by status`,
   values: () => [],
-  row: (raw) => ({ status: raw.status as string, count: raw.n as number, oldestSeconds: raw.oldest as number }),
+  row: (raw) => ({
+    status: raw.status as string,
+    count: raw.n as number,
+    oldestSeconds: raw.oldest as number,
+  }),
 });

@@ -14,13 +14,13 @@ update holdfast.runs
    set status = $3, lease_until = null, worker_id = null, output = $4, error = $5,
        finished_at = holdfast.now(), updated_at = holdfast.now()
  where run_id = $1 and epoch = $2 and status = 'running' returning *`,
-  values: (p: Lease & { status: "success" | "error" | "timeout" | "interrupted"; output: string | null; error: unknown }) => [
-    p.runId,
-    p.epoch,
-    p.status,
-    p.output,
-    p.error === null ? null : JSON.stringify(p.error),
-  ],
+  values: (
+    p: Lease & {
+      status: "success" | "error" | "timeout" | "interrupted";
+      output: string | null;
+      error: unknown;
+    },
+  ) => [p.runId, p.epoch, p.status, p.output, p.error === null ? null : JSON.stringify(p.error)],
   row: asRun,
 });
 
@@ -122,6 +122,14 @@ values ($1, $2, $3, $4, $5, $6, holdfast.now() + $7 * interval '1 millisecond', 
   row: () => true,
 });
 
+/** Whether this holder's outcome is stored: the answer to its commit may have been lost. */
+export const attemptRecorded = query({
+  name: "settle.recorded",
+  text: "select 1 from holdfast.run_attempts where run_id = $1 and epoch = $2 and outcome = $3",
+  values: (p: Lease & { outcome: string }) => [p.runId, p.epoch, p.outcome],
+  row: () => true,
+});
+
 /** The thread's view after an attempt. A null keeps what is there; raise the epoch before promoting. */
 export const settleThread = query({
   name: "settle.thread",
@@ -143,7 +151,16 @@ update holdfast.threads t
     graphVersion: string | null | undefined;
     /** Null: as the thread's open questions say. */
     status: "idle" | "interrupted" | "error" | "busy" | null;
-  }) => [p.threadId, p.epoch, p.values, p.interrupts, p.error, p.graphVersion ?? null, p.status, p.graphVersion !== undefined],
+  }) => [
+    p.threadId,
+    p.epoch,
+    p.values,
+    p.interrupts,
+    p.error,
+    p.graphVersion ?? null,
+    p.status,
+    p.graphVersion !== undefined,
+  ],
   row: (raw) => raw.thread_id as string,
 });
 
@@ -156,7 +173,11 @@ select run_id, thread_id, tenant, epoch, crashes, attempt, worker_id, cancel_req
  where status = 'running' and lease_until < holdfast.now()
    and ($1::boolean or pg_postmaster_start_time() < clock_timestamp() - $2 * interval '1 second')
  order by thread_id limit $3`,
-  values: (p: { ignoreRestart: boolean; graceSeconds: number; limit: number }) => [p.ignoreRestart, p.graceSeconds, p.limit],
+  values: (p: { ignoreRestart: boolean; graceSeconds: number; limit: number }) => [
+    p.ignoreRestart,
+    p.graceSeconds,
+    p.limit,
+  ],
   row: asRun,
 });
 

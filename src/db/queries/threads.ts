@@ -38,8 +38,15 @@ const where = `
    and ($3::text is null or status = $3)
    and ($4::jsonb is null or replace("values", '\\u0000', '\\ufffd')::jsonb @> $4::jsonb)
    and ($5::uuid[] is null or thread_id = any($5))`;
-const json = (value: unknown): string | null => (value === undefined || value === null ? null : JSON.stringify(value));
-const filterValues = (p: ThreadFilter): unknown[] => [p.tenant, json(p.metadata), p.status, json(p.values), p.ids];
+const json = (value: unknown): string | null =>
+  value === undefined || value === null ? null : JSON.stringify(value);
+const filterValues = (p: ThreadFilter): unknown[] => [
+  p.tenant,
+  json(p.metadata),
+  p.status,
+  json(p.values),
+  p.ids,
+];
 
 export const searchThreads = query({
   name: "thread.search",

@@ -1,5 +1,6 @@
 import { findDates } from "./dates.ts";
 import { findLabelled } from "./labelled.ts";
+import { nameAtStart } from "./names.ts";
 import { type Care, type Found, matchesOf, type Reading } from "./reading.ts";
 
 const preambleCharactersMax = 12_000;
@@ -27,7 +28,7 @@ const labels = {
 export function readCommercialContract(text: string, care: Care) {
   const dates = findDates(text);
   const labelled = (field: keyof typeof labels, readings: readonly Reading<string>[]) => () =>
-    findLabelled({ text, labels: labels[field], readings, care });
+    findLabelled({ text, labels: labels[field], readings, care, early: field === "agreement_date" });
   // A contract is dated where it begins; later "dated as of" speaks of other papers.
   const opening = dates.filter((date) => date.end <= preambleCharactersMax);
   return {
@@ -60,31 +61,45 @@ const company =
   "[A-Z][\\w&.'’/-]*(?:,?\\s+(?:of|and|the|for|de|&|[A-Z(][\\w&.'’/)-]*)){0,9}?(?:,?\\s+(?:Inc|INC|LLC|L\\.L\\.C|Ltd|LTD|Limited|LIMITED|Corp|CORP|Corporation|CORPORATION|Company|COMPANY|Co|LLP|LP|L\\.P|N\\.A|S\\.A|GmbH|AG|B\\.V|PLC|plc|Bank|Trust)\\b\\.?)+";
 const partiesMax = 12;
 
-/** A party is a name with a defined term behind it, near the top; a careful look also takes company names without one. */
+const partyOpening =
+  /\b(?:between|among)\b:?|[)"”]\s*,?\s*and\b:?|(?:^|\n)\s*and\b|;\s*and\b|(?:^|\n)\s*\(?[a-z0-9]{1,3}[.)]\s/gi;
+const definedTerm = /\(\s*[^()]{0,60}?["“”'‘][^()"”]{2,60}["“”'’][^()]{0,60}\)/;
+const defined = new RegExp(`(?<name>${company})[^()"“”]{0,260}?${definedTerm.source}`, "gu");
+const anywhere = new RegExp(`(?<name>${company})`, "gu");
+const openingCharacters = 1_500;
+const describedCharacters = 400;
+/** Capital words that are no part of a name. */
+const noName =
+  /\b(?:whereas|recitals?|agreement|parties|party|witnesseth)\b|^(?:the\s+)?(?:company|distributor|consultant|bank|supplier|customer|licensor|licensee)(?:\s+and\b.*)?$/i;
+
+/** The parties are named behind "between", each with its defined term; a careful look also takes companies without one. */
 function findParties(text: string, care: Care): Found<string>[] {
-  const head = text.slice(0, preambleCharactersMax);
-  const defined = new RegExp(
-    `(?<name>${company})[^()"“”]{0,260}?\\(\\s*[^()]{0,60}?["“”'‘][^()"”]{2,60}["“”'’][^()]{0,60}\\)`,
-    "gu",
-  );
-  const anywhere = new RegExp(`(?<name>${company})`, "gu");
+  const from = /\bbetween\b|\bamong\b/i.exec(text.slice(0, preambleCharactersMax))?.index ?? 0;
+  const opening = text.slice(from, from + openingCharacters);
+  const names = matchesOf(opening, partyOpening).flatMap((match) => {
+    const start = match.index + match[0].length;
+    if (!definedTerm.test(opening.slice(start, start + describedCharacters))) return [];
+    return nameAtStart(opening, start, opening.length).map((found) => found.quote);
+  });
+  for (const match of matchesOf(opening, defined)) names.push(match.groups?.name?.trim() ?? "");
+  const parties = distinctNames(names);
+  if (care === "quick" || parties.length >= 2) return parties;
+  for (const match of matchesOf(opening, anywhere)) names.push(match.groups?.name?.trim() ?? "");
+  return distinctNames(names);
+}
+
+function distinctNames(names: readonly string[]): Found<string>[] {
   const found = new Map<string, Found<string>>();
-  const take = (pattern: RegExp, from: string) => {
-    for (const match of matchesOf(from, pattern)) {
-      const name = match.groups?.name?.trim();
-      if (name === undefined || found.size >= partiesMax) continue;
-      const key = name
-        .toLowerCase()
-        .replaceAll(/[^a-z\d]+/g, " ")
-        .trim();
-      if (!found.has(key))
-        found.set(key, { value: name.replaceAll(/\s+/g, " "), quote: name, ambiguous: false });
-    }
-  };
-  const preamble = /\bbetween\b|\bamong\b/i.exec(head);
-  const opening = preamble === null ? head : head.slice(preamble.index, preamble.index + 1_500);
-  take(defined, opening);
-  if (care === "careful" && found.size < 2) take(anywhere, opening);
+  for (const name of names) {
+    const quote = name.replace(/^(?:BETWEEN|AND)\s+/, "");
+    const key = ` ${quote
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\d]+/gu, " ")
+      .trim()} `;
+    const known = [...found.keys()].some((other) => other.includes(key) || key.includes(other));
+    if (quote === "" || known || noName.test(quote) || found.size >= partiesMax) continue;
+    found.set(key, { value: quote.replaceAll(/\s+/g, " "), quote, ambiguous: false });
+  }
   return [...found.values()];
 }
 

@@ -14,6 +14,8 @@ export interface LabelledField<V> {
   labels: readonly RegExp[];
   readings: readonly Reading<V>[];
   care: Care;
+  /** The earlier in the text, the likelier: a contract's own date is in its first lines. */
+  early?: boolean;
 }
 
 /** Finds the value that belongs to a label. */
@@ -52,12 +54,14 @@ const reachCharacters = 220;
 const labelRankPenalty = 60;
 /** Worse than any distance within reach: a value with another value in between belongs to that other one's label. */
 const otherSentencePenalty = 120;
+const charactersPerEarlyPoint = 10;
 
-function nearLabel<V>({ text, labels, readings }: LabelledField<V>): Found<V> | undefined {
+function nearLabel<V>({ text, labels, readings, early }: LabelledField<V>): Found<V> | undefined {
   const candidates = labels.flatMap((label, rank) =>
     matchesOf(text, label).flatMap((match) => {
       const best = nearest(text, match, readings);
-      return best === undefined ? [] : [{ ...best, score: best.score + rank * labelRankPenalty }];
+      const lateness = early === true ? match.index / charactersPerEarlyPoint : 0;
+      return best === undefined ? [] : [{ ...best, score: best.score + rank * labelRankPenalty + lateness }];
     }),
   );
   candidates.sort((a, b) => a.score - b.score || a.reading.start - b.reading.start);

@@ -29,7 +29,7 @@ const tens = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety".split("|");
 const scales: Readonly<Record<string, number>> = { hundred: 100, thousand: 1_000, million: 1_000_000 };
 
 const numberWord = `(?:${[...small, ...tens, ...Object.keys(scales)].join("|")})`;
-const words = `(?<words>${numberWord}(?:(?:[\\s-]+(?:and\\s+)?|,\\s*)${numberWord})*)`;
+const words = `(?<words>${numberWord}(?:(?:[\\s-]+(?:and\\s+)?|,\\s*)${numberWord}){0,24})`;
 const cents = "(?:\\s+and\\s+(?<hundredths>\\d{1,2}|no)/100(?:ths)?)?";
 const unit = "(?:(?:u\\.?s\\.?\\s+|united\\s+states\\s+)?(?<unit>dollar|euro|pound)s?)";
 const symbol = "(?<symbol>us\\$|ca?\\$|[$€£]|\\b(?:usd|eur|gbp|cad)\\b)";

@@ -70,7 +70,8 @@ const suffix =
 const nameCharactersMax = 200;
 const suffixesMax = 3;
 
-function nameAtStart(text: string, from: number, to: number): Found<string>[] {
+/** The name that begins a passage, without what describes it (`, a Delaware corporation`). */
+export function nameAtStart(text: string, from: number, to: number): Found<string>[] {
   const span = trim(text, { start: from, end: Math.min(to, from + nameCharactersMax * 3) });
   const body = text.slice(span.start, span.end);
   const lead = /^(?:(?:and|the|Mr\.?|Mrs\.?|Ms\.?)\s+|[:,*|_\s]+)*/.exec(body)?.[0].length ?? 0;

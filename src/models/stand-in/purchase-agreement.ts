@@ -88,7 +88,7 @@ const contingent =
 const headingCharacters = 60;
 
 function findContingencies(text: string, dates: readonly Reading<string>[], care: Care): FoundContingency[] {
-  const found: FoundContingency[] = [];
+  const found: { at: number; contingency: FoundContingency }[] = [];
   for (const [kind, label] of contingencies) {
     for (const match of matchesOf(text, label)) {
       const sentence = sentenceAt(text, match.index);
@@ -100,11 +100,12 @@ function findContingencies(text: string, dates: readonly Reading<string>[], care
       if (date === undefined || !contingent.test(text.slice(span.start, span.end))) continue;
       const quote = care === "quick" ? sentenceAt(text, hasty(inside, match, date).start) : date;
       const ambiguous = inside.length > 1;
-      found.push({ kind, value: date.value, quote: text.slice(quote.start, quote.end), ambiguous });
+      const words = text.slice(quote.start, quote.end);
+      found.push({ at: date.start, contingency: { kind, value: date.value, quote: words, ambiguous } });
       break;
     }
   }
-  return found;
+  return found.sort((a, b) => a.at - b.at).map(({ contingency }) => contingency);
 }
 
 /** The slip of `findLabelled` again: among several dates, the sentence that names the contingency is quoted. */

@@ -24,12 +24,18 @@ export interface Span {
 /** A longer document is read up to here. */
 export const documentCharactersMax = 400_000;
 
+/** On either side: some contracts are one line of a hundred pages. */
+const paragraphReachCharacters = 4_000;
+
 /** The paragraph around an offset: blank lines end it. */
 export function paragraphAt(text: string, at: number): Span {
-  const before = lastMatchEnd(text, /\n[ \t]*\n/g, at);
+  const from = Math.max(0, at - paragraphReachCharacters);
+  const window = text.slice(from, at + paragraphReachCharacters);
+  const start = lastMatchEnd(window, /\n[ \t]*\n/g, at - from);
   const after = /\n[ \t]*\n/g;
-  after.lastIndex = at;
-  return trim(text, { start: before, end: after.exec(text)?.index ?? text.length });
+  after.lastIndex = at - from;
+  const end = after.exec(window)?.index ?? window.length;
+  return trim(text, { start: from + start, end: from + end });
 }
 
 /** Ends a sentence: a full stop with space behind it, but not the one of an abbreviation or an initial. */
@@ -52,7 +58,11 @@ export function sentenceAt(text: string, at: number): Span {
 export function lineAt(text: string, at: number): Span {
   const start = text.lastIndexOf("\n", at - 1) + 1;
   const end = text.indexOf("\n", at);
-  return trim(text, { start, end: end < 0 ? text.length : end });
+  const limit = at + paragraphReachCharacters;
+  return trim(text, {
+    start: Math.max(start, at - paragraphReachCharacters),
+    end: Math.min(end < 0 ? text.length : end, limit),
+  });
 }
 
 /** `Closing Date: March 3, 2027`, `| Closing Date | March 3, 2027 |` */

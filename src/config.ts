@@ -1,0 +1,59 @@
+import { hostname } from "node:os";
+import { z } from "zod";
+import { logLevels } from "./observe/log.ts";
+
+const flag = z.enum(["true", "false", "1", "0"]).transform((value) => value === "true" || value === "1");
+const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+const roles = ["http", "worker"] as const;
+export type Role = (typeof roles)[number];
+
+const settings = z.object({
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+  HOLDFAST_DATA_DIR: z.string().min(1).default(".holdfast/postgres"),
+  LANGGRAPH_JSON: z.string().min(1).default("langgraph.json"),
+  HOST: z.string().min(1).default("127.0.0.1"),
+  PORT: whole(0, 65_535).default(2024),
+  ROLES: z
+    .string()
+    .default("http,worker")
+    .transform((text) => text.split(",").map((role) => role.trim()))
+    .pipe(z.array(z.enum(roles)).min(1)),
+  LOG_LEVEL: z.enum(logLevels as [string, ...string[]]).default("info"),
+  WORKER_ID: z.string().min(1).default(`${hostname()}:${process.pid}`),
+  WORKER_SLOTS: whole(1, 1_000).default(16),
+  LEASE_SECONDS: whole(1, 3_600).default(30),
+  DRAIN_SECONDS: whole(0, 3_600).default(25),
+  BLOCK_SECONDS: whole(5, 3_600).default(60),
+  POLL_MILLIS: whole(20, 60_000).default(1_000),
+  REAP_MILLIS: whole(50, 60_000).default(1_000),
+  DATABASE_CONNECTIONS: whole(2, 1_000).default(20),
+  LISTEN_NOTIFY: flag.default(true),
+  BODY_BYTES: whole(1_024, 268_435_456).default(1_048_576),
+  HEARTBEAT_SECONDS: whole(1, 60).default(5),
+  REQUESTS_PER_SECOND: whole(0, 1_000_000).default(0),
+  OPENAI_API_KEY: z.string().min(1).optional(),
+  OPENAI_BASE_URL: z.url().optional(),
+  MODEL: z.string().min(1).optional(),
+  LANGSMITH_TRACING: flag.optional(),
+  LANGCHAIN_TRACING_V2: flag.optional(),
+  HOLDFAST_FAILPOINTS: z.string().optional(),
+});
+
+export type Config = Readonly<z.infer<typeof settings>>;
+
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/** Reads the environment once. Throws ConfigError with every fault at once. An empty variable counts as not set. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
+  );
+  const parsed = settings.safeParse(given);
+  if (!parsed.success)
+    throw new ConfigError(`the environment is not right:\n${z.prettifyError(parsed.error)}`);
+  return Object.freeze(parsed.data);
+}
+
+export const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$|\[::1\]$)/.test(host);

@@ -1,0 +1,34 @@
+// The front door: the Agent Server API and our own routes, as a Hono app. It parses, calls one function and maps
+// errors once; it never runs a graph's nodes for a run and holds no state that another process would miss.
+// Read next: body.ts (what may come in), accept.ts (how a run is taken on), sse.ts (how its events go out).
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import type { HttpDeps, HttpEnv } from "./deps.ts";
+import { Refused, toResponse } from "./errors.ts";
+import { assistantRoutes } from "./routes/assistants.ts";
+import { metaRoutes } from "./routes/meta.ts";
+import { runRoutes } from "./routes/runs.ts";
+import { stateRoutes } from "./routes/state.ts";
+import { threadRoutes } from "./routes/threads.ts";
+
+const exposeHeaders = [
+  "content-location",
+  "location",
+  "x-pagination-total",
+  "x-pagination-next",
+  "retry-after",
+];
+
+export function createApp(deps: HttpDeps): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>();
+  app.use("*", cors({ origin: "*", exposeHeaders }));
+  app.use("*", async (c, next) => {
+    c.set("principal", { name: "anonymous", tenant: "default" });
+    await next();
+  });
+  for (const routes of [metaRoutes, assistantRoutes, threadRoutes, stateRoutes, runRoutes])
+    app.route("/", routes(deps));
+  app.notFound((c) => toResponse(new Refused(404, "Not Found"), { path: c.req.path, log: deps.log }));
+  app.onError((error, c) => toResponse(error, { path: c.req.path, log: deps.log }));
+  return app;
+}

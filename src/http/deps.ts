@@ -1,0 +1,52 @@
+import type { Context } from "hono";
+import type { Bus } from "../db/listen.ts";
+import type { Database } from "../db/pool.ts";
+import type { Registry } from "../engine/registry.ts";
+import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+
+export interface HttpConfig {
+  version: string;
+  /** Larger bodies get 413. */
+  bodyBytesMax: number;
+  heartbeatSeconds: number;
+  /** How often a stream looks for news when nobody wakes it. */
+  pollMillis: number;
+  /** Demand an API key even while none exists. */
+  authRequired: boolean;
+  /** For each principal, or address where there is none; 0 is no limit. */
+  requestsPerSecondMax: number;
+}
+
+export const httpDefaults = {
+  bodyBytesMax: 1_048_576,
+  heartbeatSeconds: 5,
+  pollMillis: 500,
+  authRequired: false,
+  requestsPerSecondMax: 0,
+} as const satisfies Partial<HttpConfig>;
+
+export interface HttpDeps {
+  db: Database;
+  bus: Bus;
+  registry: Registry;
+  log: Log;
+  metrics: Metrics;
+  config: HttpConfig;
+  /** False while this process should get no traffic: starting, draining, database away. */
+  ready: () => Promise<boolean>;
+}
+
+/** Who asks. The name is written beside every decision. */
+export interface Principal {
+  name: string;
+  tenant: string;
+}
+
+export interface HttpEnv {
+  Variables: { principal: Principal };
+}
+
+export type RequestContext = Context<HttpEnv>;
+
+export const tenantOf = (c: RequestContext): string => c.get("principal").tenant;

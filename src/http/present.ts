@@ -1,0 +1,85 @@
+// Rows in the form that clients of the Agent Server know.
+import type { AssistantRow, EscalationRow, RunRow, ThreadRow } from "../db/queries/rows.ts";
+import { wireStatus } from "../domain/run.ts";
+
+const parsed = (text: string | null): unknown => (text === null ? null : JSON.parse(text));
+
+export function presentThread(thread: ThreadRow): Record<string, unknown> {
+  const { thread_id, created_at, updated_at, metadata, status, config } = thread;
+  const error = thread.error === null ? {} : { error: thread.error };
+  return {
+    thread_id,
+    created_at,
+    updated_at,
+    metadata,
+    status,
+    config,
+    values: parsed(thread.values),
+    interrupts: parsed(thread.interrupts) ?? {},
+    ...error,
+  };
+}
+
+export function presentRun(run: RunRow): Record<string, unknown> {
+  const { run_id, thread_id, assistant_id, metadata, kwargs, multitask_strategy, created_at, updated_at } =
+    run;
+  const status = wireStatus(run.status);
+  return {
+    run_id,
+    thread_id,
+    assistant_id,
+    metadata,
+    status,
+    kwargs,
+    multitask_strategy,
+    created_at,
+    updated_at,
+  };
+}
+
+export function presentAssistant(assistant: AssistantRow): Record<string, unknown> {
+  const { assistant_id, graph_id, name, description, version, config, context, metadata } = assistant;
+  const { created_at, updated_at } = assistant;
+  return {
+    assistant_id,
+    graph_id,
+    name,
+    description,
+    version,
+    config,
+    context,
+    metadata,
+    created_at,
+    updated_at,
+  };
+}
+
+export function presentEscalation(row: EscalationRow): Record<string, unknown> {
+  const { tenant: _, payload, decision, ...rest } = row;
+  return { ...rest, payload: parsed(payload), decision: parsed(decision) };
+}
+
+/** Only the fields that a search asked for; the id always comes along. */
+export function selected(
+  item: Record<string, unknown>,
+  { select, idField }: { select: readonly string[] | null | undefined; idField: string },
+): Record<string, unknown> {
+  if (select === null || select === undefined || select.length === 0) return item;
+  return Object.fromEntries(Object.entries(item).filter(([key]) => key === idField || select.includes(key)));
+}
+
+export function pageHeaders({
+  total,
+  limit,
+  offset,
+}: {
+  total: number;
+  limit: number;
+  offset: number;
+}): Record<string, string> {
+  const next = offset + limit;
+  return {
+    "x-pagination-total": String(total),
+    ...(next < total ? { "x-pagination-next": String(next) } : {}),
+  };
+}

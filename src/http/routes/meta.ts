@@ -1,0 +1,47 @@
+import { Hono } from "hono";
+import { queueDepth } from "../../db/queries/runs.ts";
+import type { HttpDeps, HttpEnv } from "../deps.ts";
+
+/** A scrape must not hang with the database. */
+const scrapeMillisMax = 2_000;
+
+export function metaRoutes(deps: HttpDeps): Hono<HttpEnv> {
+  const { config, metrics, ready } = deps;
+  const routes = new Hono<HttpEnv>();
+  routes.get("/livez", (c) => c.json({ ok: true }));
+  routes.get("/readyz", async (c) =>
+    (await ready()) ? c.json({ ok: true }) : c.json({ ok: false }, 503, { "retry-after": "1" }),
+  );
+  routes.get("/ok", (c) => c.json({ ok: true }));
+  routes.get("/info", (c) => {
+    const flags = { assistants: true, crons: false, langsmith: false, langsmith_tracing_replicas: false };
+    return c.json({ version: config.version, context: "js", flags });
+  });
+  routes.get("/metrics", async (c) => {
+    await withinScrape(measureQueue(deps));
+    return c.body(await metrics.registry.metrics(), 200, { "content-type": metrics.registry.contentType });
+  });
+  return routes;
+}
+
+/** Depths are read when somebody looks: a gauge kept beside the rows would drift from them. */
+async function measureQueue({ db, metrics, log }: HttpDeps): Promise<void> {
+  try {
+    const rows = await queueDepth(db, undefined);
+    metrics.queueDepth.reset();
+    for (const state of ["queued", "blocked", "running"]) {
+      metrics.queueDepth.set({ state }, rows.find((row) => row.status === state)?.count ?? 0);
+    }
+    metrics.oldest.set(Math.max(0, rows.find((row) => row.status === "queued")?.oldestSeconds ?? 0));
+  } catch (error) {
+    log.warn({ error }, "the queue could not be measured");
+  }
+}
+
+async function withinScrape(work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, scrapeMillisMax);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

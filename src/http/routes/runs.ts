@@ -1,0 +1,166 @@
+import { Hono } from "hono";
+import { z } from "zod";
+import { lastSeq } from "../../db/queries/events.ts";
+import type { RunRow } from "../../db/queries/rows.ts";
+import { getRun, listRuns } from "../../db/queries/runs.ts";
+import { getThread } from "../../db/queries/threads.ts";
+import { one } from "../../db/query.ts";
+import { NotFound } from "../../domain/errors.ts";
+import { isTerminal, type RunStatus, runStatuses, wireStatus } from "../../domain/run.ts";
+import { cancelRun, deleteRun } from "../../queue/cancel.ts";
+import { acceptRun } from "../accept.ts";
+import { parseInput, readBody, readInput } from "../body.ts";
+import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
+import { presentRun } from "../present.ts";
+import { flag, limit, offset, pageSizeDefault, pathId, readQuery } from "../schemas/common.ts";
+import { cancelQuery, type RunBody, runBody, wireRunStatuses } from "../schemas/run.ts";
+import { positionOf, streamRun } from "../sse.ts";
+import { type RunName, respondAtEnd, waitForEnd } from "../wait.ts";
+
+const batchMax = 100;
+
+/** Runs of a thread, and runs that bring their own (`/runs…`): the same handlers, with or without a thread id. */
+export function runRoutes(deps: HttpDeps): Hono<HttpEnv> {
+  const routes = new Hono<HttpEnv>();
+  for (const base of ["/threads/:thread_id/runs", "/runs"]) {
+    routes.post(base, (c) => create(deps, c));
+    routes.post(`${base}/stream`, (c) => createAndStream(deps, c));
+    routes.post(`${base}/wait`, (c) => createAndWait(deps, c));
+    routes.get(`${base}/:run_id`, async (c) => c.json(presentRun(await runOf(deps, c))));
+    routes.delete(`${base}/:run_id`, (c) => remove(deps, c));
+    routes.get(`${base}/:run_id/join`, (c) => join(deps, c));
+    routes.get(`${base}/:run_id/stream`, (c) => joinStream(deps, c));
+    routes.post(`${base}/:run_id/cancel`, (c) => cancel(deps, c));
+  }
+  routes.get("/threads/:thread_id/runs", (c) => list(deps, c));
+  routes.post("/runs/batch", (c) => createBatch(deps, c));
+  return routes;
+}
+
+const threadIdOf = (c: RequestContext): string | null =>
+  c.req.param("thread_id") === undefined ? null : pathId(c, "thread_id");
+
+async function accept(deps: HttpDeps, c: RequestContext): Promise<{ run: RunRow; body: RunBody }> {
+  const threadId = threadIdOf(c);
+  const body = await readInput(c, runBody, deps.config.bodyBytesMax);
+  const idempotencyKey = c.req.header("idempotency-key");
+  const { run } = await acceptRun(deps, { body, threadId, idempotencyKey, principal: c.get("principal") });
+  return { run, body };
+}
+
+/** Clients read the run's id from the first, and reconnect to the second. */
+function locations(c: RequestContext, run: RunRow): Record<string, string> {
+  const base = c.req.param("thread_id") === undefined ? "" : `/threads/${run.thread_id}`;
+  const path = `${base}/runs/${run.run_id}`;
+  return { "content-location": path, location: `${path}/stream` };
+}
+
+async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { run } = await accept(deps, c);
+  return c.json(presentRun(run), 200, { "content-location": locations(c, run)["content-location"] ?? "" });
+}
+
+async function createBatch(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const schema = z.array(runBody).max(batchMax);
+  const bodies = parseInput(schema, await readBody(c, deps.config.bodyBytesMax));
+  const runs: RunRow[] = [];
+  for (const body of bodies) {
+    const { run } = await acceptRun(deps, {
+      body,
+      threadId: null,
+      idempotencyKey: undefined,
+      principal: c.get("principal"),
+    });
+    runs.push(run);
+  }
+  return c.json(runs.map(presentRun));
+}
+
+async function createAndStream(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { run, body } = await accept(deps, c);
+  return streamRun(deps, {
+    runId: run.run_id,
+    afterSeq: -1,
+    headers: locations(c, run),
+    ...leaving(deps, run, body),
+  });
+}
+
+async function createAndWait(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { run, body } = await accept(deps, c);
+  return respondAtEnd(deps, nameOf(run), { headers: locations(c, run), ...leaving(deps, run, body) });
+}
+
+/** `on_disconnect: "cancel"`: a client that goes away takes its run along. */
+function leaving(
+  deps: HttpDeps,
+  run: RunRow,
+  { on_disconnect }: Pick<RunBody, "on_disconnect">,
+): { onDisconnect?: () => void } {
+  if (on_disconnect !== "cancel") return {};
+  const onDisconnect = (): void => {
+    cancelRun(deps, { ...nameOf(run), action: "interrupt" }).catch((error: unknown) => {
+      if (!(error instanceof NotFound))
+        deps.log.error({ error, run_id: run.run_id }, "cancel on disconnect failed");
+    });
+  };
+  return { onDisconnect };
+}
+
+const nameOf = (run: RunRow): RunName => ({ runId: run.run_id, threadId: run.thread_id, tenant: run.tenant });
+
+async function runOf({ db }: HttpDeps, c: RequestContext): Promise<RunRow> {
+  const threadId = threadIdOf(c);
+  const run = one(await getRun(db, { runId: pathId(c, "run_id"), threadId, tenant: tenantOf(c) }));
+  if (run === undefined) throw new NotFound("Run not found");
+  return run;
+}
+
+const listQuery = z.object({
+  limit: limit.default(pageSizeDefault),
+  offset,
+  status: z.enum(wireRunStatuses).optional(),
+});
+
+async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
+  const threadId = pathId(c, "thread_id");
+  const { status, ...page } = readQuery(c, listQuery);
+  const statuses =
+    status === undefined ? null : runStatuses.filter((inner: RunStatus) => wireStatus(inner) === status);
+  if (one(await getThread(db, { threadId, tenant: tenantOf(c) })) === undefined) {
+    throw new NotFound(`Thread with ID ${threadId} not found`);
+  }
+  const found = await listRuns(db, { threadId, tenant: tenantOf(c), statuses, ...page });
+  return c.json(found.map(presentRun));
+}
+
+async function remove(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  await deleteRun(deps, nameOf(await runOf(deps, c)));
+  return c.body(null, 204);
+}
+
+async function join(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  return respondAtEnd(deps, nameOf(await runOf(deps, c)), { headers: {} });
+}
+
+async function joinStream(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const run = await runOf(deps, c);
+  const header = c.req.header("last-event-id");
+  const position = positionOf(header, one(await lastSeq(deps.db, { runId: run.run_id })) ?? -1);
+  const on_disconnect = flag(c, "cancel_on_disconnect") ? "cancel" : "continue";
+  return streamRun(deps, {
+    runId: run.run_id,
+    ...position,
+    headers: locations(c, run),
+    ...leaving(deps, run, { on_disconnect }),
+  });
+}
+
+async function cancel(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { action } = readQuery(c, cancelQuery);
+  const run = await runOf(deps, c);
+  const after = await cancelRun(deps, { ...nameOf(run), action });
+  if (!flag(c, "wait")) return c.body(null, 202);
+  if (!isTerminal(after.status)) await waitForEnd(deps, nameOf(run), c.req.raw.signal);
+  return c.body(null, 204);
+}

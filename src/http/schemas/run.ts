@@ -1,0 +1,88 @@
+import { z } from "zod";
+import { cancelActions, multitaskStrategies } from "../../domain/run.ts";
+import { metadata, nameCharsMax, openRecord } from "./common.ts";
+
+export const recursionLimitMax = 10_000;
+export const afterSecondsMax = 365 * 24 * 3600;
+const listMax = 100;
+const urlCharsMax = 2_048;
+
+const streamModes = [
+  "values",
+  "messages",
+  "messages-tuple",
+  "updates",
+  "events",
+  "tasks",
+  "checkpoints",
+  "debug",
+  "custom",
+  "tools",
+] as const;
+const streamMode = z.enum(streamModes);
+const names = z.array(z.string().max(nameCharsMax)).max(listMax);
+const breakpoints = z.union([z.literal("*"), names]);
+
+/** Keys of this form are LangGraph's and ours: a caller who sets them takes over the runtime. */
+const ownKey = /^__/;
+const configurable = openRecord.superRefine((value, ctx) => {
+  for (const key of Object.keys(value).filter((name) => ownKey.test(name))) {
+    ctx.addIssue({ code: "custom", path: [key], message: "keys that start with __ are reserved" });
+  }
+});
+
+const config = z.object({
+  tags: names.nullish(),
+  recursion_limit: z.number().int().min(1).max(recursionLimitMax).nullish(),
+  configurable: configurable.nullish(),
+});
+
+const send = z.object({ node: z.string().max(nameCharsMax) }).loose();
+const command = z.object({
+  resume: z.unknown(),
+  update: z.union([openRecord, z.array(z.tuple([z.string(), z.unknown()])).max(listMax)]).nullish(),
+  goto: z
+    .union([
+      z.string().max(nameCharsMax),
+      send,
+      z.array(z.union([z.string().max(nameCharsMax), send])).max(listMax),
+    ])
+    .nullish(),
+});
+
+const checkpointText = z.string().max(4 * nameCharsMax);
+export const checkpointRef = z.object({
+  checkpoint_id: checkpointText.nullish(),
+  checkpoint_ns: checkpointText.nullish(),
+  checkpoint_map: z.record(z.string(), z.string()).nullish(),
+});
+
+/** `POST …/runs`. Fields we do not know are left out, as the Agent Server does; weaker durability gets ours. */
+export const runBody = z.object({
+  assistant_id: z.string().min(1).max(nameCharsMax),
+  input: z.unknown(),
+  command: command.nullish(),
+  config: config.nullish(),
+  context: openRecord.nullish(),
+  metadata: metadata.nullish(),
+  checkpoint_id: checkpointText.nullish(),
+  checkpoint: checkpointRef.nullish(),
+  webhook: z.string().max(urlCharsMax).nullish(),
+  interrupt_before: breakpoints.nullish(),
+  interrupt_after: breakpoints.nullish(),
+  stream_mode: z.union([streamMode, z.array(streamMode).max(streamModes.length)]).nullish(),
+  stream_subgraphs: z.boolean().nullish(),
+  stream_resumable: z.boolean().nullish(),
+  on_disconnect: z.enum(["continue", "cancel"]).nullish(),
+  on_completion: z.enum(["delete", "keep"]).nullish(),
+  multitask_strategy: z.enum(multitaskStrategies).nullish(),
+  after_seconds: z.number().min(0).max(afterSecondsMax).nullish(),
+  if_not_exists: z.enum(["reject", "create"]).nullish(),
+  feedback_keys: names.nullish(),
+  durability: z.enum(["sync", "async", "exit"]).nullish(),
+});
+export type RunBody = z.infer<typeof runBody>;
+
+export const cancelQuery = z.object({ action: z.enum(cancelActions).default("interrupt") });
+
+export const wireRunStatuses = ["pending", "running", "success", "error", "timeout", "interrupted"] as const;

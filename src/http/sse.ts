@@ -1,0 +1,111 @@
+import { readEvents } from "../db/queries/events.ts";
+import { classify } from "../domain/classify.ts";
+import { Transient } from "../domain/errors.ts";
+import { isTerminal, type RunStatus } from "../domain/run.ts";
+import type { HttpDeps } from "./deps.ts";
+import { pulled } from "./pulled.ts";
+import { type Wake, wakeOf } from "./wake.ts";
+
+const eventsPerReadMax = 100;
+
+export interface StreamRequest {
+  runId: string;
+  /** The last event the client has; -1 for none. */
+  afterSeq: number;
+  /** Why the client gets all events again, when its own position means nothing to us. */
+  reset?: string;
+  headers?: Record<string, string>;
+  /** Called when the client goes away before the run has ended. */
+  onDisconnect?: () => void;
+}
+
+/** A run's events from the database, as server-sent events, until the run has ended. */
+export function streamRun(deps: HttpDeps, request: StreamRequest): Response {
+  const body = pulled((signal) => frames(deps, request, signal), {
+    onOpen: () => deps.metrics.sseClients.inc(),
+    onClose: () => deps.metrics.sseClients.dec(),
+    ...(request.onDisconnect === undefined ? {} : { onCancel: request.onDisconnect }),
+  });
+  const headers = {
+    "content-type": "text/event-stream",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+  };
+  return new Response(body, { headers: { ...headers, ...request.headers } });
+}
+
+async function* frames(
+  deps: HttpDeps,
+  { runId, afterSeq, reset }: StreamRequest,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
+  const heartbeatMillis = deps.config.heartbeatSeconds * 1000;
+  const wake = wakeOf(deps.bus, runId);
+  let seq = afterSeq;
+  let nextBeat = performance.now() + heartbeatMillis;
+  try {
+    if (reset !== undefined) yield frame({ event: "reset", data: JSON.stringify({ reason: reset }) });
+    while (!signal.aborted) {
+      const page = await readPage(deps, runId, seq);
+      if (page?.events.length) {
+        seq = page.events.at(-1)?.seq ?? seq;
+        yield page.events.map(frame).join("");
+      }
+      if (page?.ended && page.events.length < eventsPerReadMax) return;
+      if (performance.now() >= nextBeat) {
+        nextBeat += heartbeatMillis;
+        yield ": heartbeat\n\n";
+      }
+      if (page?.events.length !== eventsPerReadMax) await pause(deps, { wake, nextBeat, signal });
+    }
+  } finally {
+    wake.close();
+  }
+}
+
+function pause(
+  deps: HttpDeps,
+  { wake, nextBeat, signal }: { wake: Wake; nextBeat: number; signal: AbortSignal },
+): Promise<void> {
+  const untilBeat = Math.max(1, nextBeat - performance.now());
+  return wake.wait(Math.min(deps.config.pollMillis, untilBeat), signal);
+}
+
+interface Page {
+  events: { seq: number; event: string; data: string }[];
+  /** No further event can come: the run has ended, or is gone. */
+  ended: boolean;
+}
+
+/** Undefined while the database is away: the client keeps its connection and gets the rest later. */
+async function readPage({ db, log }: HttpDeps, runId: string, afterSeq: number): Promise<Page | undefined> {
+  try {
+    const rows = await readEvents(db, { runId, afterSeq, limit: eventsPerReadMax });
+    const events = rows.flatMap(({ seq, event, data }) => (seq === null ? [] : [{ seq, event, data }]));
+    const status = rows[0]?.status as RunStatus | undefined;
+    return { events, ended: status === undefined || isTerminal(status) };
+  } catch (error) {
+    if (!(classify(error) instanceof Transient)) throw error;
+    log.warn({ error, run_id: runId }, "a stream waits for the database");
+    return undefined;
+  }
+}
+
+/** A line break in a name (a node's) would start a field of its own. */
+const oneLine = (text: string): string => text.replace(/[\r\n]/g, " ");
+
+function frame({ seq, event, data }: { seq?: number; event: string; data: string }): string {
+  const id = seq === undefined ? "" : `id: ${seq}\n`;
+  return `event: ${oneLine(event)}\ndata: ${data}\n${id}\n`;
+}
+
+/** Where a client that shows `Last-Event-ID` goes on; without one it gets the run from its start. */
+export function positionOf(
+  header: string | undefined,
+  lastSeq: number,
+): Pick<StreamRequest, "afterSeq" | "reset"> {
+  if (header === undefined || header === "" || header === "-1") return { afterSeq: -1 };
+  const seq = /^\d{1,9}$/.test(header) ? Number(header) : Number.NaN;
+  if (seq <= lastSeq) return { afterSeq: seq };
+  return { afterSeq: -1, reset: `Last-Event-ID ${header.slice(0, 40)} is not an event of this run` };
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+// The command line: serve | worker | migrate | keys. It reads the environment, starts what a role needs and stops it
+// in reverse order. It must hold no logic of its own. Read next: runtime.ts.
+import { setTimeout as sleep } from "node:timers/promises";
+import { ConfigError, readConfig } from "./config.ts";
+import { armFailpoints } from "./observe/armed-failpoints.ts";
+import { openLog } from "./observe/log.ts";
+import { migrateOnly, serve } from "./serve.ts";
+
+const usage = `holdfast <command>
+
+  serve             HTTP and worker in one process (ROLES=http,worker)
+  worker            the same with ROLES=worker
+  migrate           bring the schema up to date and exit
+
+Settings come from the environment: docs/operations.md lists them.
+`;
+
+/** After a graceful stop something may still hold the loop: exit anyway. */
+const exitGraceMillis = 2_000;
+
+async function main(argv: readonly string[]): Promise<void> {
+  const [command = "serve", ...rest] = argv;
+  const config = readConfig(command === "worker" ? { ...process.env, ROLES: "worker" } : process.env);
+  armFailpoints(config.HOLDFAST_FAILPOINTS);
+  const log = openLog(config.LOG_LEVEL as Parameters<typeof openLog>[0]);
+  if (command === "migrate") return migrateOnly(config, log);
+  if (command !== "serve" && command !== "worker") {
+    process.stderr.write(usage);
+    process.exitCode = command === "help" || command === "--help" ? 0 : 2;
+    return;
+  }
+  // LangGraph leaves promises of its own behind when a run is aborted: they must not take the other runs along.
+  process.on("unhandledRejection", (error) =>
+    log.error({ error }, "a promise was rejected and nobody looked"),
+  );
+  const server = await serve(config, log, process.env);
+  await untilSignal();
+  log.info("stopping: runs go back at their next step");
+  await server.stop();
+  await sleep(exitGraceMillis, undefined, { ref: false });
+}
+
+/** SIGTERM and SIGINT stop gracefully; a second one ends at once. */
+function untilSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = (): void => {
+      process.once("SIGINT", () => process.exit(130));
+      process.once("SIGTERM", () => process.exit(143));
+      resolve();
+    };
+    process.once("SIGTERM", stop);
+    process.once("SIGINT", stop);
+  });
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  const known = error instanceof ConfigError || (error as Error).name === "ProjectError";
+  process.stderr.write(`${known ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`);
+  process.exit(1);
+}

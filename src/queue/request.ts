@@ -1,0 +1,25 @@
+import type { MultitaskStrategy, RunKwargs } from "../domain/run.ts";
+
+/** A run to be accepted, parsed and with its assistant resolved. */
+export interface CreateRun {
+  tenant: string;
+  threadId: string;
+  assistantId: string;
+  graphId: string;
+  kwargs: RunKwargs;
+  metadata: Record<string, unknown>;
+  /** Assistant's and caller's configurable as shown on the thread. */
+  threadConfig: Record<string, unknown> | null;
+  multitaskStrategy: MultitaskStrategy;
+  afterSeconds: number;
+  temporary: boolean;
+  /** Make the thread when it does not exist. */
+  createThread: boolean;
+  attemptsMax: number;
+  redriveOf: string | null;
+  idempotencyKey: string | null;
+  /** What the caller sent, where `kwargs` hold more than that (defaults of the thread change between two requests). */
+  sent?: unknown;
+  /** Who answers, when the run resumes a question. */
+  principal: string;
+}

@@ -1,0 +1,128 @@
+// The composition root: builds plain objects and hands each function the slice it names. The command line is in
+// main.ts; two runtimes can live in one process, which is what tests do.
+import { type Bus, openBus } from "./db/listen.ts";
+import { type Database, openDatabase } from "./db/pool.ts";
+import { upsertSystemAssistant } from "./db/queries/assistants.ts";
+import type { Queryable } from "./db/query.ts";
+import { systemAssistantId } from "./domain/ids.ts";
+import type { Registry } from "./engine/registry.ts";
+import type { Log } from "./observe/log.ts";
+import { type Metrics, openMetrics } from "./observe/metrics.ts";
+import { openTracing, type Tracing } from "./observe/tracing.ts";
+import { reapOnce } from "./queue/reaper.ts";
+import { pruneOnce, scheduleOnce } from "./queue/scheduler.ts";
+import { Chore } from "./worker/housekeeping.ts";
+import { keepLeasesHere, keepLeasesInThread } from "./worker/leases.ts";
+import { Worker } from "./worker/worker.ts";
+
+export interface RuntimeOptions {
+  url: string;
+  connectionsMax: number;
+  listen: boolean;
+  registry: Registry;
+  log: Log;
+  tracing: boolean;
+  onCheckout?: (client: Queryable) => void;
+}
+
+export interface Runtime {
+  db: Database;
+  bus: Bus;
+  registry: Registry;
+  log: Log;
+  metrics: Metrics;
+  tracing: Tracing;
+  stop(): Promise<void>;
+}
+
+/** What every role needs. The schema is up to date already. */
+export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const { url, connectionsMax, listen, registry, log, onCheckout } = options;
+  const db = openDatabase({ url, connectionsMax, ...(onCheckout === undefined ? {} : { onCheckout }) });
+  const bus = openBus({
+    db,
+    listen,
+    onError: (error) => log.warn({ error }, "notifications are down, polling goes on"),
+  });
+  for (const graphId of registry.graphIds) {
+    await upsertSystemAssistant(db, {
+      assistantId: systemAssistantId(graphId),
+      graphId,
+      config: {},
+      context: {},
+    });
+  }
+  const tracing = openTracing({ enabled: options.tracing });
+  return {
+    db,
+    bus,
+    registry,
+    log,
+    metrics: openMetrics(),
+    tracing,
+    async stop() {
+      await bus.stop();
+      await tracing.flush();
+      await db.close();
+    },
+  };
+}
+
+export interface WorkerRole {
+  workerId: string;
+  slotsMax: number;
+  leaseSeconds: number;
+  blockSecondsMax: number;
+  pollMillis: number;
+  reapMillis: number;
+  /** The database's URL for the lease thread; without it leases are kept in this thread. */
+  leaseThreadUrl: string | null;
+  random: () => number;
+}
+
+/** Schedules come due at this pace when nothing wakes them. */
+const scheduleMillis = 250;
+const pruneMillis = 30_000;
+
+/** A worker with its chores. Stop it before the runtime. */
+export function startWorker(
+  runtime: Runtime,
+  role: WorkerRole,
+): { worker: Worker; stop(deadlineMillis: number): Promise<void> } {
+  const { db, bus, log, metrics } = runtime;
+  const { leaseSeconds, leaseThreadUrl: url, blockSecondsMax } = role;
+  const worker = new Worker(
+    {
+      ...runtime,
+      random: role.random,
+      leases: (onBeat) =>
+        url === null
+          ? keepLeasesHere({ db, leaseSeconds, onBeat, log })
+          : keepLeasesInThread({ url, leaseSeconds, blockSecondsMax, onBeat, log }),
+    },
+    role,
+  );
+  const reap = async (): Promise<void> => {
+    const { requeued, buried } = await reapOnce({ db, bus }, { graceSeconds: leaseSeconds });
+    metrics.takeovers.inc(requeued + buried);
+    metrics.crashBudget.inc(buried);
+  };
+  const chores = [
+    new Chore({ name: "reap", everyMillis: role.reapMillis, runOnce: reap, log }),
+    new Chore({
+      name: "schedule",
+      everyMillis: scheduleMillis,
+      runOnce: () => scheduleOnce({ db, bus }),
+      log,
+    }),
+    new Chore({ name: "prune", everyMillis: pruneMillis, runOnce: () => pruneOnce({ db, bus }), log }),
+  ];
+  worker.start();
+  for (const chore of chores) chore.start();
+  return {
+    worker,
+    async stop(deadlineMillis) {
+      await Promise.all([worker.stop(deadlineMillis), ...chores.map((chore) => chore.stop())]);
+    },
+  };
+}

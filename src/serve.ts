@@ -1,0 +1,157 @@
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Config, ConfigError, isLoopback } from "./config.ts";
+import { startEmbeddedPostgres } from "./db/embedded.ts";
+import { migrate } from "./db/migrate.ts";
+import { type Database, openDatabase } from "./db/pool.ts";
+import { anyApiKey, otherSessions } from "./db/queries/keys.ts";
+import { one } from "./db/query.ts";
+import { loadRegistry } from "./engine/registry.ts";
+import { createApp } from "./http/app.ts";
+import { listen } from "./http/listen.ts";
+import { standInModel, startStandIn } from "./models/stand-in/server.ts";
+import type { Log } from "./observe/log.ts";
+import { openRuntime, startWorker } from "./runtime.ts";
+import { version } from "./version.ts";
+
+export interface Server {
+  /** Where HTTP listens; null without the role. */
+  url: string | null;
+  stop(): Promise<void>;
+}
+
+type Environment = Record<string, string | undefined>;
+type Stop = () => Promise<void>;
+
+/** Starts what the roles need, in order; `stop` ends it in reverse. */
+export async function serve(config: Config, log: Log, environment: Environment): Promise<Server> {
+  const stops: Stop[] = [];
+  const stop: Stop = async () => {
+    for (const end of stops.splice(0).reverse()) await end();
+  };
+  try {
+    const url = await database(config, log, stops);
+    const applied = await migrate(url);
+    if (applied.length > 0) log.info({ applied }, "schema brought up to date");
+    await model(config, log, environment, stops);
+    const registry = await loadRegistry(path.resolve(config.LANGGRAPH_JSON), await typescriptImporter());
+    const runtime = await openRuntime({
+      url,
+      connectionsMax: config.DATABASE_CONNECTIONS,
+      listen: config.LISTEN_NOTIFY,
+      registry,
+      log,
+      tracing: config.LANGSMITH_TRACING ?? config.LANGCHAIN_TRACING_V2 ?? false,
+    });
+    stops.push(() => runtime.stop());
+    if (config.ROLES.includes("worker")) startRoleWorker({ config, url, runtime, stops });
+    const address = config.ROLES.includes("http") ? await startRoleHttp({ config, runtime, stops }) : null;
+    log.info(
+      { address, roles: config.ROLES, graphs: registry.graphIds, worker: config.WORKER_ID },
+      "holdfast is up",
+    );
+    return { url: address, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+export async function migrateOnly(config: Config, log: Log): Promise<void> {
+  const stops: Stop[] = [];
+  const applied = await migrate(await database(config, log, stops));
+  log.info({ applied }, "schema is up to date");
+  for (const end of stops) await end();
+}
+
+/** The given database, or the built-in one; that is stopped by the last of our processes that uses it. */
+export async function database(config: Config, log: Log, stops: Stop[]): Promise<string> {
+  if (config.DATABASE_URL !== undefined) return config.DATABASE_URL;
+  const dataDir = path.resolve(config.HOLDFAST_DATA_DIR);
+  const embedded = await startEmbeddedPostgres({ dataDir, log, stopOnExit: true });
+  log.info({ dataDir, how: embedded.how }, "no DATABASE_URL: using the built-in Postgres");
+  stops.push(async () => {
+    const db = openDatabase({ url: embedded.url, connectionsMax: 1 });
+    const others = one(await otherSessions(db, undefined)) ?? 0;
+    await db.close();
+    if (others === 0) await embedded.stop();
+  });
+  return embedded.url;
+}
+
+/** Graphs read the model's settings from the environment; without a key they get the stand-in's. */
+async function model(config: Config, log: Log, environment: Environment, stops: Stop[]): Promise<void> {
+  if (config.OPENAI_API_KEY !== undefined || !config.ROLES.includes("worker")) return;
+  const standIn = await startStandIn({});
+  stops.push(() => standIn.stop());
+  environment.OPENAI_BASE_URL = standIn.url;
+  environment.OPENAI_API_KEY = standIn.apiKey;
+  environment.MODEL = standInModel;
+  log.warn({ url: standIn.url }, "no OPENAI_API_KEY: a stand-in answers by rules, it is no language model");
+}
+
+/** Graphs may be TypeScript; they share our copies of the LangChain packages. */
+async function typescriptImporter(): Promise<(url: string) => Promise<Record<string, unknown>>> {
+  const { register } = await import("tsx/esm/api");
+  register();
+  return (url) => import(url);
+}
+
+interface Role {
+  config: Config;
+  runtime: Awaited<ReturnType<typeof openRuntime>>;
+  stops: Stop[];
+}
+
+function startRoleWorker({ config, url, runtime, stops }: Role & { url: string }): void {
+  const started = startWorker(runtime, {
+    workerId: config.WORKER_ID,
+    slotsMax: config.WORKER_SLOTS,
+    leaseSeconds: config.LEASE_SECONDS,
+    blockSecondsMax: config.BLOCK_SECONDS,
+    pollMillis: config.POLL_MILLIS,
+    reapMillis: config.REAP_MILLIS,
+    leaseThreadUrl: url,
+    random: Math.random,
+  });
+  stops.push(() => started.stop(config.DRAIN_SECONDS * 1000));
+}
+
+async function startRoleHttp({ config, runtime, stops }: Role): Promise<string> {
+  const keys = one(await anyApiKey(runtime.db, undefined)) ?? false;
+  if (!isLoopback(config.HOST) && !keys) {
+    throw new ConfigError(
+      `HOST=${config.HOST} is reachable from elsewhere, but there is no API key: make one with "holdfast keys create NAME"`,
+    );
+  }
+  let draining = false;
+  stops.push(async () => {
+    draining = true;
+  });
+  const app = createApp({
+    ...runtime,
+    ready: async () => !draining && (await answers(runtime.db)),
+    config: {
+      version,
+      bodyBytesMax: config.BODY_BYTES,
+      heartbeatSeconds: config.HEARTBEAT_SECONDS,
+      pollMillis: config.POLL_MILLIS,
+      requestsPerSecondMax: config.REQUESTS_PER_SECOND,
+      authRequired: !isLoopback(config.HOST),
+    },
+  });
+  const server = await listen({ app, host: config.HOST, port: config.PORT });
+  stops.push(() => server.stop());
+  return server.url;
+}
+
+const probeMillisMax = 2_000;
+
+/** Whether the database answers within two seconds. */
+async function answers(db: Database): Promise<boolean> {
+  const answered = db.query({ text: "select 1", values: [] }).then(
+    () => true,
+    () => false,
+  );
+  return Promise.race([answered, sleep(probeMillisMax, false, { ref: false })]);
+}

@@ -1,0 +1,191 @@
+import { RunControl } from "@langchain/langgraph";
+import pRetry from "p-retry";
+import type { WriteKind } from "../checkpoint/saver.ts";
+import { lastSeq } from "../db/queries/events.ts";
+import type { RunRow } from "../db/queries/rows.ts";
+import { attemptRecorded } from "../db/queries/settle.ts";
+import { one } from "../db/query.ts";
+import { isDatabaseAway } from "../domain/classify.ts";
+import { Cancelled, LeaseLost } from "../domain/errors.ts";
+import type { Outcome } from "../domain/outcome.ts";
+import { decide, retryPolicy } from "../domain/retry.ts";
+import type { CancelAction } from "../domain/run.ts";
+import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
+import { settle } from "../queue/settle.ts";
+import { EventWriter } from "./event-writer.ts";
+import type { WorkerDeps } from "./worker.ts";
+
+/** How long an attempt outlives a database that is away; after that its run goes back into the queue, uncharged. */
+const databaseAwaySecondsMax = 60;
+const repeatsMax = 200;
+
+/** One claimed run on its way to an outcome. */
+export class AttemptRunner {
+  readonly epoch: number;
+  readonly #deps: WorkerDeps;
+  readonly #run: RunRow;
+  readonly #abort = new AbortController();
+  readonly #control = new RunControl();
+  #cancelRequested: CancelAction | null = null;
+
+  constructor(deps: WorkerDeps, run: RunRow) {
+    this.#deps = deps;
+    this.#run = run;
+    this.epoch = run.epoch;
+    this.#cancelRequested = run.cancel_requested;
+  }
+
+  drain(): void {
+    this.#control.requestDrain("the worker stops");
+  }
+
+  cancel(action: CancelAction): void {
+    this.#cancelRequested = action;
+    this.abort(new Cancelled(`a ${action} was asked for`));
+  }
+
+  abort(reason: Error): void {
+    this.#abort.abort(reason);
+  }
+
+  /** Runs, decides, settles. Throws only when the outcome could not be stored. */
+  async run(): Promise<void> {
+    const { log } = this.#deps;
+    const run = this.#run;
+    const end = await this.#attempt();
+    if (end === null) {
+      this.#deps.metrics.leaseLost.inc();
+      log.warn({ run_id: run.run_id, epoch: run.epoch }, "lease lost: nothing more is written");
+      return;
+    }
+    if (await this.#settle(end)) return this.#tell(end.outcome);
+    this.#deps.metrics.fenced.inc({ kind: "settle" });
+    this.#deps.metrics.leaseLost.inc();
+    log.warn({ run_id: run.run_id, epoch: run.epoch }, "lease lost before the outcome was stored");
+  }
+
+  /** False when another holder has the run. */
+  async #settle(end: AttemptEnd): Promise<boolean> {
+    const { db } = this.#deps;
+    const { run_id: runId, epoch } = this.#run;
+    try {
+      await this.#repeat(() => settle(db, { run: this.#run, ...end }), null);
+      return true;
+    } catch (error) {
+      if (!(error instanceof LeaseLost)) throw error;
+      // Our own commit, whose answer was lost, makes the repetition find the run moved.
+      const recorded = await this.#repeat(
+        () => attemptRecorded(db, { runId, epoch, outcome: end.outcome.kind }),
+        null,
+      );
+      return recorded.length === 1;
+    }
+  }
+
+  /** The outcome of the graph, or of its failure; null when the lease is gone. */
+  async #attempt(): Promise<AttemptEnd | null> {
+    const { db, bus } = this.#deps;
+    const run = this.#run;
+    let events: EventWriter | undefined;
+    try {
+      if (this.#cancelRequested !== null) throw new Cancelled("cancelled before it began");
+      const last =
+        one(await this.#repeat(() => lastSeq(db, { runId: run.run_id }), this.#abort.signal)) ?? -1;
+      const write = <T>(statement: () => Promise<T>): Promise<T> => this.#write("event", statement);
+      const onError = (error: unknown): void => this.abort(error as Error);
+      events = new EventWriter({ db, bus, run, nextSeq: last + 1, write, onError });
+      return await runAttempt(this.#deps, run, {
+        signal: this.#abort.signal,
+        control: this.#control,
+        cancelRequested: () => this.#cancelRequested,
+        events,
+        write: (kind, statement) => this.#write(kind, statement),
+      });
+    } catch (error) {
+      return await this.#failed(error, events);
+    } finally {
+      events?.close();
+    }
+  }
+
+  async #failed(thrown: unknown, events: EventWriter | undefined): Promise<AttemptEnd | null> {
+    const { signal } = this.#abort;
+    // LangGraph throws an AbortError of its own; the reason says who aborted and why.
+    const error = signal.aborted && !(thrown instanceof LeaseLost) ? signal.reason : thrown;
+    const outcome = decide({
+      error,
+      failures: this.#run.failures,
+      policy: { ...retryPolicy, attemptsMax: this.#run.attempts_max },
+      cancelRequested: this.#cancelRequested,
+      random: this.#deps.random(),
+    });
+    if (outcome === null) return null;
+    const held = await events?.finish().catch(() => []);
+    const finalEvents = outcome.kind === "dead" ? [...(held ?? []), errorEvent(outcome)] : (held ?? []);
+    const fatal = outcome.kind === "dead" || outcome.kind === "retry";
+    if (fatal)
+      this.#deps.log.warn({ error, run_id: this.#run.run_id, outcome: outcome.kind }, "attempt failed");
+    return {
+      outcome,
+      finalEvents: outcome.kind === "dead" || outcome.kind === "cancelled" ? finalEvents : [],
+    };
+  }
+
+  async #write<T>(kind: WriteKind, statement: () => Promise<T>): Promise<T> {
+    const result = await this.#repeat(statement, this.#abort.signal);
+    if (kind !== "read" && Array.isArray(result) && result.length === 0) {
+      this.#deps.metrics.fenced.inc({ kind });
+      this.abort(new LeaseLost(`a ${kind} was refused: the lease has moved on`));
+    }
+    return result;
+  }
+
+  /** Every statement of ours may be repeated: when the answer was lost, the second one finds the first one's rows. */
+  async #repeat<T>(statement: () => Promise<T>, signal: AbortSignal | null): Promise<T> {
+    return pRetry(statement, {
+      retries: repeatsMax,
+      minTimeout: 50,
+      maxTimeout: 1_000,
+      maxRetryTime: databaseAwaySecondsMax * 1_000,
+      shouldRetry: ({ error }) => isDatabaseAway(error),
+      ...(signal === null ? {} : { signal }),
+    });
+  }
+
+  #tell(outcome: Outcome): void {
+    const { bus, metrics, log } = this.#deps;
+    const { run_id, thread_id, graph_id, created_at, attempt } = this.#run;
+    bus.publish("run", run_id);
+    bus.publish("queue", thread_id);
+    if (outcome.kind === "retry") metrics.retries.inc({ error_type: outcome.error.code });
+    const status = finalStatus(outcome);
+    if (status !== null) {
+      metrics.tasks.inc({ agent_name: graph_id, status });
+      metrics.latency.observe(
+        { agent_name: graph_id },
+        Math.max(0, Date.now() - created_at.getTime()) / 1000,
+      );
+    }
+    if (outcome.kind === "success") {
+      const { confidence } = (outcome.view.values ?? {}) as { confidence?: unknown };
+      if (typeof confidence === "number") metrics.confidence.set({ agent_name: graph_id }, confidence);
+    }
+    log.info({ run_id, thread_id, graph: graph_id, attempt, outcome: outcome.kind }, "attempt settled");
+  }
+}
+
+function finalStatus(outcome: Outcome): string | null {
+  if (outcome.kind === "success") return "success";
+  if (outcome.kind === "dead") return outcome.status;
+  if (outcome.kind === "cancelled") return "interrupted";
+  return null;
+}
+
+function errorEvent(outcome: Extract<Outcome, { kind: "dead" }>): {
+  event: string;
+  data: string;
+  step: null;
+} {
+  const { name, message } = outcome.error;
+  return { event: "error", data: JSON.stringify({ error: name, message }), step: null };
+}

@@ -1,0 +1,132 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Bus } from "../db/listen.ts";
+import type { Database } from "../db/pool.ts";
+import { insertEventsAsRun } from "../db/queries/checkpoints.ts";
+import type { RunRow } from "../db/queries/rows.ts";
+import { LeaseLost } from "../domain/errors.ts";
+import type { EventBatch, PendingEvent, RunEvents } from "../domain/event.ts";
+
+/** Tokens wait this long for company. */
+const flushMillis = 20;
+const eventsPerStatementMax = 500;
+
+interface Options {
+  db: Database;
+  bus: Bus;
+  run: RunRow;
+  /** The number behind the last event that is stored. */
+  nextSeq: number;
+  write: <T>(statement: () => Promise<T>) => Promise<T>;
+  /** A flush that failed for good: the attempt must stop. */
+  onError: (error: unknown) => void;
+}
+
+interface Held {
+  ns: string;
+  event: PendingEvent;
+}
+
+const nothing: EventBatch = { firstSeq: 0, attempt: 0, events: [], release: () => undefined };
+
+/**
+ * The events of one attempt on their way into the database. One statement with events is under way at a time, so
+ * that numbers become visible in order; a reader that sees event n has seen all before it.
+ */
+export class EventWriter implements RunEvents {
+  readonly #options: Options;
+  #ready: PendingEvent[] = [];
+  #held: Held[] = [];
+  #nextSeq: number;
+  #turn: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#nextSeq = options.nextSeq;
+  }
+
+  ready(event: PendingEvent): void {
+    this.#ready.push(event);
+    if (this.#closed) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#flush().catch(this.#options.onError);
+    }, flushMillis);
+  }
+
+  held(ns: string, event: PendingEvent): void {
+    this.#held.push({ ns, event });
+  }
+
+  async take(checkpointNs: string | null): Promise<EventBatch> {
+    if (checkpointNs === null && this.#ready.length === 0) return nothing;
+    // LangGraph's chunks reach us through a few promises; after a turn of the loop, all of this step are here.
+    if (checkpointNs !== null) await nextTurn();
+    const done = await this.#lock();
+    const events = this.#ready.splice(0, eventsPerStatementMax);
+    if (checkpointNs !== null) {
+      const belongs = ({ ns }: Held): boolean => ns.startsWith(checkpointNs);
+      events.push(...this.#held.filter(belongs).map(({ event }) => event));
+      this.#held = this.#held.filter((held) => !belongs(held));
+    }
+    return this.#batch(events, done);
+  }
+
+  async finish(): Promise<PendingEvent[]> {
+    await nextTurn();
+    while (this.#ready.length > 0) await this.#flush();
+    this.close();
+    return this.#held.splice(0).map(({ event }) => event);
+  }
+
+  /** Stops the timer; what was not stored is forgotten. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #batch(events: PendingEvent[], done: () => void): EventBatch {
+    const { bus, run } = this.#options;
+    return {
+      firstSeq: this.#nextSeq,
+      attempt: run.attempt,
+      events,
+      release: (committed) => {
+        if (committed) this.#nextSeq += events.length;
+        else this.#ready.unshift(...events);
+        if (committed && events.length > 0) bus.publish("run", run.run_id);
+        done();
+      },
+    };
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#ready.length === 0) return;
+    const { db, run, write } = this.#options;
+    const batch = await this.take(null);
+    let committed = false;
+    try {
+      const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
+      if (batch.events.length > 0) {
+        const rows = await write(() => insertEventsAsRun(db, { ...lease, batch }));
+        if (rows.length === 0) throw new LeaseLost("events were refused: the lease has moved on");
+      }
+      committed = true;
+    } finally {
+      batch.release(committed);
+    }
+  }
+
+  /** Waits for the statement before, and gives the function that lets the next one go. */
+  async #lock(): Promise<() => void> {
+    const before = this.#turn;
+    let done: () => void = () => undefined;
+    this.#turn = new Promise((resolve) => {
+      done = resolve;
+    });
+    await before;
+    return done;
+  }
+}
