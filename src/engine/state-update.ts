@@ -9,7 +9,7 @@ import { one, type Queryable } from "../db/query.ts";
 import { isDatabaseAway } from "../domain/classify.ts";
 import { Conflict, InvalidInput, LeaseLost, NotFound } from "../domain/errors.ts";
 import type { Graph, Registry } from "./registry.ts";
-import { type At, type CheckpointName, configOf, graphIdOf, nameOf } from "./state.ts";
+import { type At, type CheckpointName, configOf, factoryConfig, graphIdOf, nameOf } from "./state.ts";
 import { readParked } from "./view.ts";
 
 interface Deps {
@@ -45,7 +45,7 @@ export async function updateState({ db, registry }: Deps, update: StateUpdate): 
       holder: { kind: "thread", threadId, epoch },
       metadata: { graph_id: graphId },
     });
-    const opened = await registry.open(graphId, {});
+    const opened = await registry.open(graphId, factoryConfig(thread));
     const graph: Graph = Object.assign(opened, { checkpointer: saver });
     await checkExists(saver, update);
     const written = await applied(graph, update);

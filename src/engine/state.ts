@@ -121,12 +121,14 @@ export async function readHistory(
   return states;
 }
 
+/** What a graph made by a function is made from, as for a run of this thread. */
+export const factoryConfig = ({ config }: ThreadRow): Record<string, unknown> => ({
+  configurable: config.configurable ?? {},
+});
+
 async function openReading({ db, registry }: Deps, thread: ThreadRow, graphId: string): Promise<Reading> {
   const saver = new FencedSaver({ db, holder: { kind: "reader" } });
-  const opened = await registry.open(
-    graphId,
-    (thread.config.configurable as Record<string, unknown> | undefined) ?? {},
-  );
+  const opened = await registry.open(graphId, factoryConfig(thread));
   const asked = await escalationsOfThread(db, { threadId: thread.thread_id });
   return { threadId: thread.thread_id, asked, saver, graph: Object.assign(opened, { checkpointer: saver }) };
 }
