@@ -4,6 +4,7 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { authenticate } from "./auth.ts";
+import { answerInTime } from "./deadline.ts";
 import type { HttpDeps, HttpEnv } from "./deps.ts";
 import { Refused, toResponse } from "./errors.ts";
 import { limitRate } from "./rate-limit.ts";
@@ -38,7 +39,7 @@ const routeGroups = [
 export function createApp(deps: HttpDeps): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   app.use("*", cors({ origin: "*", exposeHeaders }));
-  app.use("*", authenticate(deps), limitRate(deps.config.requestsPerSecondMax));
+  app.use("*", answerInTime(deps), authenticate(deps), limitRate(deps.config.requestsPerSecondMax));
   for (const routes of routeGroups) app.route("/", routes(deps));
   app.notFound((c) => toResponse(new Refused(404, "Not Found"), { path: c.req.path, log: deps.log }));
   app.onError((error, c) => toResponse(error, { path: c.req.path, log: deps.log }));

@@ -1,11 +1,12 @@
 /** A reader that takes nothing for this long is disconnected. */
-export const stallSecondsMax = 15;
+const stallSecondsMax = 15;
 
 interface Hooks {
   onOpen?: () => void;
   onClose?: () => void;
   /** The reader went away before the source had ended. */
   onCancel?: () => void;
+  stallSeconds?: number;
 }
 
 /**
@@ -14,7 +15,7 @@ interface Hooks {
  */
 export function pulled(
   source: (signal: AbortSignal) => AsyncGenerator<string>,
-  { onOpen, onClose, onCancel }: Hooks = {},
+  { onOpen, onClose, onCancel, stallSeconds = stallSecondsMax }: Hooks = {},
 ): ReadableStream<Uint8Array> {
   const gone = new AbortController();
   const pieces = source(gone.signal);
@@ -54,9 +55,9 @@ export function pulled(
           return;
         }
         stall = setTimeout(() => {
-          controller.error(new Error(`the reader took nothing for ${stallSecondsMax} s`));
+          controller.error(new Error(`the reader took nothing for ${stallSeconds} s`));
           leave();
-        }, stallSecondsMax * 1000);
+        }, stallSeconds * 1000);
       },
       cancel: leave,
     },

@@ -6,7 +6,9 @@ import type { HttpDeps } from "./deps.ts";
 import { pulled } from "./pulled.ts";
 import { type Wake, wakeOf } from "./wake.ts";
 
-const eventsPerReadMax = 100;
+const eventsPerReadMax = 200;
+/** What a slow reader can hold of our memory, but for a single larger event. */
+const bytesPerReadMax = 512 * 1024;
 
 export interface StreamRequest {
   runId: string;
@@ -47,16 +49,18 @@ async function* frames(
     if (reset !== undefined) yield frame({ event: "reset", data: JSON.stringify({ reason: reset }) });
     while (!signal.aborted) {
       const page = await readPage(deps, runId, seq);
-      if (page?.events.length) {
+      if (page !== undefined && page.events.length > 0) {
         seq = page.events.at(-1)?.seq ?? seq;
         yield page.events.map(frame).join("");
+      } else if (page?.ended) {
+        return;
+      } else {
+        await pause(deps, { wake, nextBeat, signal });
       }
-      if (page?.ended && page.events.length < eventsPerReadMax) return;
       if (performance.now() >= nextBeat) {
         nextBeat += heartbeatMillis;
         yield ": heartbeat\n\n";
       }
-      if (page?.events.length !== eventsPerReadMax) await pause(deps, { wake, nextBeat, signal });
     }
   } finally {
     wake.close();
@@ -73,14 +77,14 @@ function pause(
 
 interface Page {
   events: { seq: number; event: string; data: string }[];
-  /** No further event can come: the run has ended, or is gone. */
+  /** The run has ended, or is gone: after an empty page no further event can come. */
   ended: boolean;
 }
 
 /** Undefined while the database is away: the client keeps its connection and gets the rest later. */
 async function readPage({ db, log }: HttpDeps, runId: string, afterSeq: number): Promise<Page | undefined> {
   try {
-    const rows = await readEvents(db, { runId, afterSeq, limit: eventsPerReadMax });
+    const rows = await readEvents(db, { runId, afterSeq, limit: eventsPerReadMax, bytes: bytesPerReadMax });
     const events = rows.flatMap(({ seq, event, data }) => (seq === null ? [] : [{ seq, event, data }]));
     const status = rows[0]?.status as RunStatus | undefined;
     return { events, ended: status === undefined || isTerminal(status) };

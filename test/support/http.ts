@@ -31,10 +31,13 @@ export interface Sent {
   json: any;
 }
 
-/** The HTTP app over a database of its own; nobody works on its runs. */
-export async function openTestApp(config: Partial<HttpConfig> = {}): Promise<TestApp> {
+/** The HTTP app over a database of its own, reached as `reach` says; nobody works on its runs. */
+export async function openTestApp(
+  config: Partial<HttpConfig> = {},
+  reach: (url: string) => Promise<string> = async (url) => url,
+): Promise<TestApp> {
   const database = await createTestDatabase();
-  const db = openDatabase({ url: database.url, connectionsMax: 8 });
+  const db = openDatabase({ url: await reach(database.url), connectionsMax: 8 });
   const bus = openBus({ db, listen: false, onError: () => {} });
   const registry = await loadRegistry(project, (url) => import(url));
   const deps: HttpDeps = {

@@ -1,15 +1,27 @@
 import { query } from "../query.ts";
 
-/** A page of a run's stream and whether more can come: status and events are of one snapshot. */
+/**
+ * A page of a run's stream and whether more can come: status and events are of one snapshot. It holds at least one
+ * event if there is any, then as many as fit into `bytes`.
+ */
 export const readEvents = query({
   name: "events.read",
   text: `
 select r.status, e.seq, e.event, e.data
   from holdfast.runs r
-  left join lateral (select seq, event, data from holdfast.run_events
-                      where run_id = r.run_id and seq > $2 order by seq limit $3) e on true
+  left join lateral (
+    select p.seq, p.event, p.data
+      from (select n.*, sum(octet_length(n.data)) over (order by n.seq) - octet_length(n.data) as before
+              from (select seq, event, data from holdfast.run_events
+                     where run_id = r.run_id and seq > $2 order by seq limit $3) n) p
+     where p.before < $4) e on true
  where r.run_id = $1 order by e.seq`,
-  values: (p: { runId: string; afterSeq: number; limit: number }) => [p.runId, p.afterSeq, p.limit],
+  values: (p: { runId: string; afterSeq: number; limit: number; bytes: number }) => [
+    p.runId,
+    p.afterSeq,
+    p.limit,
+    p.bytes,
+  ],
   row: (raw) => ({
     status: raw.status as string,
     seq: raw.seq as number | null,

@@ -30,6 +30,24 @@ select * from holdfast.runs
   row: asRun,
 });
 
+/** Unfinished runs to cancel together, waiting ones first: cancelling a head would promote the next. */
+export const openRunsOf = query({
+  name: "run.open_of",
+  text: `
+select * from holdfast.runs
+ where tenant = $1 and ($2::uuid is null or thread_id = $2) and ($3::uuid[] is null or run_id = any($3))
+   and status = any($4) and status in ('queued', 'blocked', 'running')
+ order by seq desc limit $5`,
+  values: (p: {
+    tenant: string;
+    threadId: string | null;
+    runIds: string[] | null;
+    statuses: string[];
+    limit: number;
+  }) => [p.tenant, p.threadId, p.runIds, p.statuses, p.limit],
+  row: asRun,
+});
+
 /** Waiting runs end here and now; the thread is locked. */
 export const cancelWaiting = query({
   name: "cancel.waiting",

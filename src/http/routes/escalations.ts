@@ -34,9 +34,9 @@ const listQuery = z.object({
 
 const decideBody = z.object({
   decision: z.enum(responseTypes).nullish(),
-  args: z.unknown(),
+  args: z.unknown().optional(),
   comment: z.string().max(commentCharsMax).nullish(),
-  resume: z.unknown(),
+  resume: z.unknown().optional(),
 });
 type DecideBody = z.infer<typeof decideBody>;
 

@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { lastSeq } from "../../db/queries/events.ts";
 import type { RunRow } from "../../db/queries/rows.ts";
-import { getRun, listRuns } from "../../db/queries/runs.ts";
+import { getRun, listRuns, openRunsOf } from "../../db/queries/runs.ts";
 import { getThread } from "../../db/queries/threads.ts";
 import { one } from "../../db/query.ts";
 import { NotFound } from "../../domain/errors.ts";
@@ -12,8 +12,8 @@ import { acceptRun } from "../accept.ts";
 import { parseInput, readBody, readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { presentRun } from "../present.ts";
-import { flag, limit, offset, pageSizeDefault, pathId, readQuery } from "../schemas/common.ts";
-import { cancelQuery, type RunBody, runBody, wireRunStatuses } from "../schemas/run.ts";
+import { flag, limit, offset, pageSizeDefault, pageSizeMax, pathId, readQuery } from "../schemas/common.ts";
+import { cancelManyBody, cancelQuery, type RunBody, runBody, wireRunStatuses } from "../schemas/run.ts";
 import { positionOf, streamRun } from "../sse.ts";
 import { type RunName, respondAtEnd, waitForEnd } from "../wait.ts";
 
@@ -33,6 +33,7 @@ export function runRoutes(deps: HttpDeps): Hono<HttpEnv> {
     routes.post(`${base}/:run_id/cancel`, (c) => cancel(deps, c));
   }
   routes.get("/threads/:thread_id/runs", (c) => list(deps, c));
+  routes.post("/runs/cancel", (c) => cancelMany(deps, c));
   routes.post("/runs/batch", (c) => createBatch(deps, c));
   return routes;
 }
@@ -162,5 +163,30 @@ async function cancel(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const after = await cancelRun(deps, { ...nameOf(run), action });
   if (!flag(c, "wait")) return c.body(null, 202);
   if (!isTerminal(after.status)) await waitForEnd(deps, nameOf(run), c.req.raw.signal);
+  return c.body(null, 204);
+}
+
+/** The runs named, or every open one of that status; those that have ended meanwhile stay as they are. */
+async function cancelMany(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { action } = readQuery(c, cancelQuery);
+  const body = await readInput(c, cancelManyBody, deps.config.bodyBytesMax);
+  const tenant = tenantOf(c);
+  const statuses = {
+    pending: ["queued", "blocked"],
+    running: ["running"],
+    all: ["queued", "blocked", "running"],
+  };
+  const open = await openRunsOf(deps.db, {
+    tenant,
+    threadId: body.thread_id ?? null,
+    runIds: body.run_ids ?? null,
+    statuses: statuses[body.status ?? "all"],
+    limit: pageSizeMax,
+  });
+  for (const run of open) {
+    await cancelRun(deps, { ...nameOf(run), action }).catch((error: unknown) => {
+      if (!(error instanceof NotFound)) throw error;
+    });
+  }
   return c.body(null, 204);
 }

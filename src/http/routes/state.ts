@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import { graphIdOf, readHistory, readState, updateState } from "../../engine/state.ts";
+import { graphIdOf, readHistory, readState } from "../../engine/state.ts";
+import { updateState } from "../../engine/state-update.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { cancelActions, multitaskStrategies } from "../../domain/run.ts";
-import { metadata, nameCharsMax, openRecord } from "./common.ts";
+import { metadata, nameCharsMax, openRecord, uuid } from "./common.ts";
 
 export const recursionLimitMax = 10_000;
 export const afterSecondsMax = 365 * 24 * 3600;
@@ -39,7 +39,7 @@ const config = z.object({
 
 const send = z.object({ node: z.string().max(nameCharsMax) }).loose();
 const command = z.object({
-  resume: z.unknown(),
+  resume: z.unknown().optional(),
   update: z.union([openRecord, z.array(z.tuple([z.string(), z.unknown()])).max(listMax)]).nullish(),
   goto: z
     .union([
@@ -86,3 +86,13 @@ export type RunBody = z.infer<typeof runBody>;
 export const cancelQuery = z.object({ action: z.enum(cancelActions).default("interrupt") });
 
 export const wireRunStatuses = ["pending", "running", "success", "error", "timeout", "interrupted"] as const;
+
+export const cancelManyBody = z
+  .object({
+    thread_id: uuid.nullish(),
+    run_ids: z.array(uuid).max(listMax).nullish(),
+    status: z.enum(["pending", "running", "all"]).nullish(),
+  })
+  .refine(({ thread_id, run_ids, status }) => (run_ids ? Boolean(thread_id) : Boolean(status)), {
+    message: "send thread_id with run_ids, or a status",
+  });

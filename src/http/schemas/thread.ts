@@ -37,7 +37,7 @@ export const searchThreadsBody = countThreadsBody.extend({
 });
 
 export const updateStateBody = z.object({
-  values: z.unknown(),
+  values: z.unknown().optional(),
   as_node: shortText.nullish(),
   checkpoint: checkpointRef.nullish(),
   checkpoint_id: shortText.nullish(),
