@@ -39,8 +39,7 @@ export interface Machine {
   /** Requests that the model has got so far: a witness that is not the server. */
   modelRequests(): Promise<number>;
   get(path: string): Promise<unknown>;
-  /** The status of the answer. */
-  post(path: string, body: unknown): Promise<number>;
+  post(path: string, body: unknown): Promise<{ status: number; text: string }>;
   logTail(): string;
   stop(): Promise<void>;
 }
@@ -104,8 +103,7 @@ export async function startMachine(): Promise<Machine> {
     async post(path, body) {
       const headers = { "content-type": "application/json" };
       const response = await fetch(`${url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
-      await response.text();
-      return response.status;
+      return { status: response.status, text: await response.text() };
     },
     logTail: () => tailOf(log),
     stop,

@@ -89,7 +89,7 @@ async function reviewAnAgreement(client: Client, machine: Machine): Promise<Prom
     say(
       values.repairs === 0
         ? "   The model read the agreement. The validator says:"
-        : "   After a repair it says:",
+        : `   After repair ${values.repairs} it says:`,
     );
     for (const { path, message } of values.findings) say(`     - ${path}: ${message}`);
   }
@@ -102,7 +102,8 @@ async function reviewAnAgreement(client: Client, machine: Machine): Promise<Prom
   const edit = { decision: "edit", args: { earnest_money: null } };
   const first = await machine.post(`/escalations/${question.escalation_id}/decide`, edit);
   const second = await machine.post(`/escalations/${question.escalation_id}/decide`, { decision: "accept" });
-  say(`     first answer ${first}, second answer ${second}`);
+  say(`     first answer ${first.status}, second answer ${second.status}`);
+  if (first.status >= 300) throw new Error(`the decision was refused: ${first.text}`);
   await until("the filing", async () => (await reviewOf(client, threadId)).status === "filed");
   const end = await reviewOf(client, threadId);
   await worker.stop();
@@ -121,7 +122,11 @@ async function reviewAnAgreement(client: Client, machine: Machine): Promise<Prom
       expected: "true",
       counted: String(end.repairs <= 2),
     },
-    { what: "answers that were taken, and refused", expected: "202 409", counted: `${first} ${second}` },
+    {
+      what: "answers that were taken, and refused",
+      expected: "202 409",
+      counted: `${first.status} ${second.status}`,
+    },
     { what: "records filed", expected: "1", counted: String(names.length) },
     {
       what: "deposit in the filed record",
