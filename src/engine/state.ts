@@ -290,6 +290,7 @@ export async function updateState({ db, registry }: Deps, update: StateUpdate): 
     });
     const opened = await registry.open(graphId, {});
     const graph: Graph = Object.assign(opened, { checkpointer: saver });
+    await checkExists(saver, update);
     const written = await applied(graph, update);
     await showOnThread(tx, { graph, saver, threadId, epoch, version: registry.version(graphId, graph) });
     return (
@@ -301,6 +302,13 @@ export async function updateState({ db, registry }: Deps, update: StateUpdate): 
       }
     );
   });
+}
+
+/** LangGraph would start an empty state at a checkpoint that does not exist. */
+async function checkExists(saver: FencedSaver, { threadId, at }: StateUpdate): Promise<void> {
+  const { checkpoint_id: id } = at;
+  if (id === undefined || id === null || (await saver.getTuple(configOf(threadId, at))) !== undefined) return;
+  throw new InvalidInput(`checkpoint_id: the thread has no checkpoint ${id}`, { field: "checkpoint_id" });
 }
 
 async function applied(graph: Graph, { threadId, values, asNode, at }: StateUpdate): Promise<RunnableConfig> {

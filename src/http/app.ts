@@ -3,9 +3,14 @@
 // Read next: body.ts (what may come in), accept.ts (how a run is taken on), sse.ts (how its events go out).
 import { Hono } from "hono";
 import { cors } from "hono/cors";
+import { authenticate } from "./auth.ts";
 import type { HttpDeps, HttpEnv } from "./deps.ts";
 import { Refused, toResponse } from "./errors.ts";
+import { limitRate } from "./rate-limit.ts";
 import { assistantRoutes } from "./routes/assistants.ts";
+import { deadLetterRoutes } from "./routes/dead-letters.ts";
+import { escalationRoutes } from "./routes/escalations.ts";
+import { inspectRoutes } from "./routes/inspect.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { stateRoutes } from "./routes/state.ts";
@@ -19,15 +24,22 @@ const exposeHeaders = [
   "retry-after",
 ];
 
+const routeGroups = [
+  metaRoutes,
+  assistantRoutes,
+  threadRoutes,
+  stateRoutes,
+  runRoutes,
+  escalationRoutes,
+  deadLetterRoutes,
+  inspectRoutes,
+];
+
 export function createApp(deps: HttpDeps): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   app.use("*", cors({ origin: "*", exposeHeaders }));
-  app.use("*", async (c, next) => {
-    c.set("principal", { name: "anonymous", tenant: "default" });
-    await next();
-  });
-  for (const routes of [metaRoutes, assistantRoutes, threadRoutes, stateRoutes, runRoutes])
-    app.route("/", routes(deps));
+  app.use("*", authenticate(deps), limitRate(deps.config.requestsPerSecondMax));
+  for (const routes of routeGroups) app.route("/", routes(deps));
   app.notFound((c) => toResponse(new Refused(404, "Not Found"), { path: c.req.path, log: deps.log }));
   app.onError((error, c) => toResponse(error, { path: c.req.path, log: deps.log }));
   return app;

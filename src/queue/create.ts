@@ -46,6 +46,7 @@ export async function createInTransaction(tx: Queryable, request: CreateRun): Pr
     assistantId: request.assistantId,
     config: request.threadConfig,
   });
+  await failpoint("run.before_commit");
   return { run, replayed: false };
 }
 
@@ -72,8 +73,8 @@ function digestOf(request: CreateRun): string {
   const { threadId, temporary, assistantId, kwargs, metadata, multitaskStrategy, afterSeconds } = request;
   // A stateless run gets a new thread id each time, so that id cannot be part of what must be equal.
   const thread = temporary ? null : threadId;
-  const asked = request.sent ?? { assistantId, kwargs, metadata, multitaskStrategy, afterSeconds };
-  return createHash("sha256").update(JSON.stringify({ thread, asked })).digest("hex");
+  const asked = request.sent ?? { thread, assistantId, kwargs, metadata, multitaskStrategy, afterSeconds };
+  return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
 }
 
 async function lockedThread(

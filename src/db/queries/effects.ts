@@ -7,12 +7,15 @@ export interface EffectRow {
   tool: string;
   state: "prepared" | "dispatched" | "succeeded" | "failed" | "unknown";
   args_digest: string;
+  args: string;
   result: string | null;
+  error: unknown;
   epoch: number;
   ordinal: number;
   task_id: string;
   run_id: string | null;
   prepared_at: Date;
+  dispatched_at: Date | null;
   settled_at: Date | null;
 }
 const asEffect = (raw: Record<string, unknown>): EffectRow => raw as unknown as EffectRow;

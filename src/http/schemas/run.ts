@@ -60,7 +60,7 @@ export const checkpointRef = z.object({
 /** `POST …/runs`. Fields we do not know are left out, as the Agent Server does; weaker durability gets ours. */
 export const runBody = z.object({
   assistant_id: z.string().min(1).max(nameCharsMax),
-  input: z.unknown(),
+  input: z.unknown().optional(),
   command: command.nullish(),
   config: config.nullish(),
   context: openRecord.nullish(),

@@ -1,0 +1,72 @@
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import type { MiddlewareHandler } from "hono";
+import { anyApiKey, findApiKeys } from "../db/queries/keys.ts";
+import { one } from "../db/query.ts";
+import type { HttpDeps, HttpEnv, Principal, RequestContext } from "./deps.ts";
+import { Refused } from "./errors.ts";
+
+const prefixBytes = 4;
+const secretBytes = 32;
+const keyForm = /^hf_([0-9a-f]{8})_[A-Za-z0-9_-]{43}$/;
+/** How long a process may still believe that no key exists. */
+const cacheMillis = 5_000;
+
+const anonymous: Principal = { name: "anonymous", tenant: "default" };
+/** What load balancers and clients ask before they have a key. */
+const openPaths = new Set(["/livez", "/readyz", "/info"]);
+
+const hashOf = (key: string): Buffer => createHash("sha256").update(key).digest();
+
+/** A new key. Only its hash is stored: it is shown once. */
+export function makeApiKey(): { key: string; prefix: string; hash: Buffer } {
+  const prefix = randomBytes(prefixBytes).toString("hex");
+  const key = `hf_${prefix}_${randomBytes(secretBytes).toString("base64url")}`;
+  return { key, prefix, hash: hashOf(key) };
+}
+
+/** Names the principal of every request. Without any key in the database, and not told otherwise, all are welcome. */
+export function authenticate({ db, config }: Pick<HttpDeps, "db" | "config">): MiddlewareHandler<HttpEnv> {
+  const required = requirement(db, config.authRequired);
+  return async (c, next) => {
+    if (openPaths.has(c.req.path)) {
+      c.set("principal", anonymous);
+      return next();
+    }
+    const key = presentedKey(c);
+    const principal = key === undefined ? undefined : await principalOf(db, key);
+    // A wrong key is refused also where none is needed: its holder believes to be somebody.
+    if (principal === undefined && (key?.startsWith("hf_") || (await required()))) throw unauthorized();
+    c.set("principal", principal ?? anonymous);
+    return next();
+  };
+}
+
+const unauthorized = (): Refused =>
+  new Refused(401, "Unauthorized", { headers: { "www-authenticate": "Bearer" } });
+
+/** Whether keys exist, read at most every five seconds. */
+function requirement(db: HttpDeps["db"], always: boolean): () => Promise<boolean> {
+  let known: { required: boolean; until: number } | undefined;
+  return async () => {
+    if (always) return true;
+    if (known !== undefined && performance.now() < known.until) return known.required;
+    const required = one(await anyApiKey(db, undefined)) ?? false;
+    known = { required, until: performance.now() + cacheMillis };
+    return required;
+  };
+}
+
+function presentedKey(c: RequestContext): string | undefined {
+  const header = c.req.header("x-api-key");
+  if (header !== undefined && header !== "") return header;
+  return /^Bearer (.+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+}
+
+async function principalOf(db: HttpDeps["db"], key: string): Promise<Principal | undefined> {
+  const prefix = keyForm.exec(key)?.[1];
+  if (prefix === undefined) return undefined;
+  const hash = hashOf(key);
+  const rows = await findApiKeys(db, { prefix });
+  const found = rows.find((row) => row.hash.length === hash.length && timingSafeEqual(row.hash, hash));
+  return found === undefined ? undefined : { name: found.name, tenant: found.tenant };
+}

@@ -1,0 +1,139 @@
+import { Hono } from "hono";
+import { z } from "zod";
+import { getEscalation, listEscalations } from "../../db/queries/escalations.ts";
+import type { EscalationRow } from "../../db/queries/rows.ts";
+import { getRun } from "../../db/queries/runs.ts";
+import { one } from "../../db/query.ts";
+import { InvalidInput, NotFound } from "../../domain/errors.ts";
+import {
+  escalationStatuses,
+  type HumanInterrupt,
+  type HumanResponse,
+  isHumanInterrupt,
+  responseTypes,
+} from "../../domain/escalation.ts";
+import { systemAssistantId } from "../../domain/ids.ts";
+import { decideEscalation } from "../../queue/answer.ts";
+import type { CreateRun } from "../../queue/request.ts";
+import { resumeRequest } from "../../queue/resume.ts";
+import { readInput } from "../body.ts";
+import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
+import { presentEscalation, presentRun } from "../present.ts";
+import { limit, offset, pathId, readQuery, shortText, uuid } from "../schemas/common.ts";
+
+const listSizeDefault = 50;
+const commentCharsMax = 10_000;
+
+const listQuery = z.object({
+  status: z.enum(escalationStatuses).optional(),
+  thread_id: uuid.optional(),
+  graph_id: shortText.optional(),
+  limit: limit.default(listSizeDefault),
+  offset,
+});
+
+const decideBody = z.object({
+  decision: z.enum(responseTypes).nullish(),
+  args: z.unknown(),
+  comment: z.string().max(commentCharsMax).nullish(),
+  resume: z.unknown(),
+});
+type DecideBody = z.infer<typeof decideBody>;
+
+/** The inbox: questions that runs stopped at, and their answers. */
+export function escalationRoutes(deps: HttpDeps): Hono<HttpEnv> {
+  const routes = new Hono<HttpEnv>();
+  routes.get("/escalations", (c) => list(deps, c));
+  routes.get("/escalations/:id", async (c) => c.json(presentEscalation(await escalationOf(deps, c))));
+  routes.post("/escalations/:id/decide", (c) => decide(deps, c));
+  return routes;
+}
+
+async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
+  const { status, thread_id, graph_id, ...page } = readQuery(c, listQuery);
+  const found = await listEscalations(db, {
+    tenant: tenantOf(c),
+    status: status ?? null,
+    threadId: thread_id ?? null,
+    graphId: graph_id ?? null,
+    ...page,
+  });
+  return c.json(found.map(presentEscalation));
+}
+
+async function escalationOf({ db }: HttpDeps, c: RequestContext): Promise<EscalationRow> {
+  const escalationId = pathId(c, "id");
+  const found = one(await getEscalation(db, { escalationId, tenant: tenantOf(c) }));
+  if (found === undefined) throw new NotFound(`Escalation ${escalationId} not found`);
+  return found;
+}
+
+async function decide(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const body = await readInput(c, decideBody, deps.config.bodyBytesMax);
+  const question = await escalationOf(deps, c);
+  const request = await requestOf(deps, question, {
+    value: resumeValue(question, body),
+    principal: c.get("principal").name,
+  });
+  const { run } = await decideEscalation(deps.db, { question, request });
+  deps.bus.publish("queue", run.thread_id);
+  const escalation = await escalationOf(deps, c);
+  return c.json({ escalation: presentEscalation(escalation), run: presentRun(run) }, 202);
+}
+
+/** The answer goes on under the config of the run that asked. */
+async function requestOf(
+  { db }: HttpDeps,
+  question: EscalationRow,
+  { value, principal }: { value: unknown; principal: string },
+): Promise<CreateRun> {
+  const { run_id: runId, tenant, graph_id } = question;
+  const asking = runId === null ? undefined : one(await getRun(db, { runId, threadId: null, tenant }));
+  const assistantId = asking?.assistant_id ?? systemAssistantId(graph_id);
+  const request = resumeRequest({ question, value, principal, assistantId });
+  const { config, context } = asking?.kwargs ?? {};
+  const kept = { ...(config === undefined ? {} : { config }), ...(context === undefined ? {} : { context }) };
+  return { ...request, kwargs: { ...request.kwargs, ...kept } };
+}
+
+/** What `interrupt()` will return: Agent Inbox's list of responses for its payloads, anything else as it was sent. */
+function resumeValue(question: EscalationRow, body: DecideBody): unknown {
+  const payload: unknown = JSON.parse(question.payload);
+  if (body.decision === undefined || body.decision === null) {
+    if (body.resume !== undefined && body.resume !== null && !isHumanInterrupt(payload)) return body.resume;
+    const field = isHumanInterrupt(payload) ? "decision" : "resume";
+    throw new InvalidInput(`${field}: this question needs a ${field}`, { field });
+  }
+  if (!isHumanInterrupt(payload)) {
+    throw new InvalidInput("resume: this question takes any value, send it as resume", { field: "resume" });
+  }
+  if (!question.allowed_decisions.includes(body.decision)) {
+    const allowed = question.allowed_decisions.join(", ");
+    throw new InvalidInput(`decision: ${body.decision} is not allowed here, only ${allowed}`, {
+      field: "decision",
+    });
+  }
+  return [responseOf(payload, body.decision, body)];
+}
+
+function responseOf(
+  payload: unknown,
+  type: HumanResponse["type"],
+  { args, comment }: DecideBody,
+): HumanResponse {
+  if (type === "edit") return { type, args: editedAction(payload, args) };
+  if (type !== "response") return { type, args: args ?? comment ?? null };
+  const text = args ?? comment;
+  if (typeof text === "string") return { type, args: text };
+  throw new InvalidInput("args: a response is a text", { field: "args" });
+}
+
+/** An edit names the action too; arguments alone mean the action that was proposed. */
+function editedAction(payload: unknown, args: unknown): unknown {
+  if (typeof args !== "object" || args === null || Array.isArray(args)) {
+    throw new InvalidInput("args: an edit sends the new arguments as an object", { field: "args" });
+  }
+  if ("action" in args && "args" in args) return args;
+  const first = (Array.isArray(payload) ? payload[0] : payload) as HumanInterrupt;
+  return { action: first.action_request.action, args };
+}
