@@ -100,15 +100,15 @@ export function classify(error: unknown): AppError {
     if (known !== undefined) return known;
   }
   const { message, name } = (chain[0] ?? {}) as Traits;
-  return new Fatal(typeof message === "string" ? message : String(error), {
+  return new Fatal(textOf(message ?? error), {
     code: typeof name === "string" && name !== "Error" ? snake(name) : "error",
     cause: error,
   });
 }
 
 function fromModelError(link: Traits, error: unknown): AppError {
-  const failure = modelFailures[String(link.kind)] ?? { fatal: "bad_answer" };
-  const message = String(link.message);
+  const failure = modelFailures[textOf(link.kind)] ?? { fatal: "bad_answer" };
+  const message = textOf(link.message);
   if ("fatal" in failure) return new Fatal(message, { code: failure.fatal, cause: error });
   return new Transient(message, { kind: failure.transient, cause: error, ...retryAfter(link) });
 }
@@ -116,16 +116,16 @@ function fromModelError(link: Traits, error: unknown): AppError {
 function fromTraits(link: Traits, error: unknown): AppError | undefined {
   const { status, code, name } = link;
   if (name === "GraphRecursionError")
-    return new Fatal(String(link.message), { code: "recursion_limit", cause: error });
+    return new Fatal(textOf(link.message), { code: "recursion_limit", cause: error });
   if (name === "UnstorableValue")
-    return new Fatal(String(link.message), { code: "unstorable_value", cause: error });
+    return new Fatal(textOf(link.message), { code: "unstorable_value", cause: error });
   if (typeof status === "number") return fromHttpStatus(status, link, error);
   if (typeof code === "string" && socketCodes.has(code)) return network(link, error);
   if (isConnectionError(link)) return network(link, error);
   if (name === "TimeoutError" || name === "APIConnectionTimeoutError")
-    return new Transient(`timed out: ${String(link.message)}`, { kind: "timeout", cause: error });
+    return new Transient(`timed out: ${textOf(link.message)}`, { kind: "timeout", cause: error });
   if (name === "RateLimitCapacityError")
-    return new Transient(String(link.message), { kind: "rate_limit", cause: error, ...retryAfter(link) });
+    return new Transient(textOf(link.message), { kind: "rate_limit", cause: error, ...retryAfter(link) });
   return undefined;
 }
 
@@ -136,7 +136,7 @@ function isConnectionError(link: Traits): boolean {
 }
 
 function fromHttpStatus(status: number, link: Traits, error: unknown): AppError | undefined {
-  const message = `the provider answered ${status}: ${String(link.message)}`;
+  const message = `the provider answered ${status}: ${textOf(link.message)}`;
   // A spent quota comes as 429 too, but waiting does not refill it.
   if (status === 402 || link.code === "insufficient_quota")
     return new Fatal(message, { code: "quota_exceeded", cause: error });
@@ -150,7 +150,7 @@ function fromHttpStatus(status: number, link: Traits, error: unknown): AppError 
 }
 
 function network(link: Traits, error: unknown): Transient {
-  return new Transient(`network: ${String(link.message)}`, { kind: "network", cause: error });
+  return new Transient(`network: ${textOf(link.message)}`, { kind: "network", cause: error });
 }
 
 function retryAfter(link: Traits): { retryAfterMs?: number } {
@@ -193,6 +193,15 @@ export function causeChain(error: unknown): unknown[] {
     if (Array.isArray(errors)) open.push(...errors.slice(0, causesDepthMax));
   }
   return chain;
+}
+
+/** Anything may be thrown, also what cannot be made a text. */
+function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return "something without a text was thrown";
+  }
 }
 
 const snake = (name: string): string => name.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toLowerCase();

@@ -66,6 +66,8 @@ describe("classify", () => {
     ],
     ["a fault in graph code", new TypeError("x is not a function"), { name: "Fatal", code: "type_error" }],
     ["a thrown text", "no", { name: "Fatal", code: "error", message: "no" }],
+    ["what has no text", Object.create(null), { name: "Fatal", code: "error" }],
+    ["a message that has none", { message: Object.create(null), status: 500 }, { name: "Transient" }],
     ["a thrown nothing", undefined, { name: "Fatal", code: "error" }],
   ])("%s", (_, error, expected) => {
     expect(classify(error)).toMatchObject(expected);
@@ -146,6 +148,7 @@ describe("classify", () => {
       fc.property(fc.anything(), (thrown) => {
         expect(classify(thrown)).toBeInstanceOf(Error);
       }),
+      { numRuns: 1_000 },
     );
   });
 });

@@ -20,7 +20,7 @@ const failing = (fault: string) =>
     apiKey: standIn.apiKey,
     baseURL: standIn.url,
     headers: { "x-stand-in-fault": fault },
-    timeoutMs: 100,
+    timeoutMs: fault === "hang" ? 100 : 5_000,
   });
 
 async function failureOf(work: Promise<unknown>): Promise<unknown> {
