@@ -32,7 +32,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: "crash",
-          include: ["test/{crash,chaos}/**/*.test.ts"],
+          include: ["test/{crash,process}/**/*.test.ts"],
           testTimeout: 900_000,
           hookTimeout: 120_000,
           fileParallelism: false,

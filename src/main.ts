@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // The command line: serve | worker | migrate | keys. It reads the environment, starts what a role needs and stops it
 // in reverse order. It must hold no logic of its own. Read next: runtime.ts.
-import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, readConfig } from "./config.ts";
 import { manageKeys } from "./keys.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
@@ -20,7 +19,7 @@ const usage = `holdfast <command>
 Settings come from the environment: docs/operations.md lists them.
 `;
 
-/** After a graceful stop something may still hold the loop: exit anyway. */
+/** After a graceful stop something may still hold the loop, a trace that nobody takes for one: exit anyway. */
 const exitGraceMillis = 2_000;
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -43,7 +42,7 @@ async function main(argv: readonly string[]): Promise<void> {
   await untilSignal();
   log.info("stopping: runs go back at their next step");
   await server.stop();
-  await sleep(exitGraceMillis, undefined, { ref: false });
+  setTimeout(() => process.exit(), exitGraceMillis).unref();
 }
 
 /** SIGTERM and SIGINT stop gracefully; a second one ends at once. */

@@ -104,8 +104,10 @@ async function model(config: Config, log: Log, environment: Environment, stops: 
 
 /** Graphs may be TypeScript; they share our copies of the LangChain packages. */
 async function typescriptImporter(): Promise<(url: string) => Promise<Record<string, unknown>>> {
-  const { register } = await import("tsx/esm/api");
-  register();
+  const [esm, cjs] = await Promise.all([import("tsx/esm/api"), import("tsx/cjs/api")]);
+  esm.register();
+  // For projects whose package.json does not say "type": "module".
+  cjs.register();
   return (url) => import(url);
 }
 
