@@ -161,6 +161,27 @@ describe("the SDK client", () => {
     });
   });
 
+  it("marks a thread that waits as done, as Agent Inbox does", async () => {
+    const thread = await newThread();
+    await client.runs.wait(thread, "inbox", { input: {} });
+    expect(await client.threads.search({ status: "interrupted", ids: [thread] })).toHaveLength(1);
+    await client.threads.updateState(thread, { values: null as never, asNode: "__end__" });
+    expect(await client.threads.get(thread)).toMatchObject({ status: "idle", interrupts: {} });
+    expect((await client.threads.getState(thread)).next).toEqual([]);
+    expect((await send("GET", `/escalations?thread_id=${thread}`)).json).toMatchObject([
+      { status: "superseded" },
+    ]);
+    await expect(client.runs.create(thread, "inbox", { command: { resume: 1 } })).rejects.toThrow(/409/);
+  });
+
+  it("draws a graph", async () => {
+    const drawn = await client.assistants.getGraph("nested", { xray: true });
+    expect(drawn.nodes.map(({ id }) => id)).toEqual(
+      expect.arrayContaining(["__start__", "outer", "__end__"]),
+    );
+    expect(drawn.edges.length).toBeGreaterThan(1);
+  });
+
   it("cancels a run that works, with and without waiting", async () => {
     const thread = await newThread();
     const run = await client.runs.create(thread, "slow", { input: {} });
