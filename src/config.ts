@@ -5,7 +5,6 @@ import { logLevels } from "./observe/log.ts";
 const flag = z.enum(["true", "false", "1", "0"]).transform((value) => value === "true" || value === "1");
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
 const roles = ["http", "worker"] as const;
-export type Role = (typeof roles)[number];
 
 const settings = z.object({
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),

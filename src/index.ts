@@ -2,6 +2,8 @@
 export { z } from "zod";
 export { dateFields, moneyField, nameField } from "./domain/comparison.ts";
 export { type IsoDate, isIsoDate } from "./domain/dates.ts";
+export { Fatal, Transient } from "./domain/errors.ts";
+export type { EscalationReason, HumanInterrupt, HumanResponse } from "./domain/escalation.ts";
 export {
   extractedDate,
   extractedMoney,
@@ -28,3 +30,27 @@ export {
 } from "./domain/grounding.ts";
 export { contradictions, formatMoney, type Money, sameMoney } from "./domain/money.ts";
 export { missingFields, parseOutput } from "./domain/parse-output.ts";
+export { type EffectOptions, effect } from "./effects/effect.ts";
+export { type Filed, fileRecord } from "./effects/filing.ts";
+export { modelFromEnvironment } from "./models/from-environment.ts";
+export { ModelError } from "./models/model-error.ts";
+export { extractJson, type JsonAnswer } from "./models/structured.ts";
+export { documentBytesMax, documentsMax, listDocuments, readDocument } from "./nodes/document-folder.ts";
+export {
+  domainValidator,
+  type RepairAnswer,
+  type RepairRequest,
+  type Review,
+  type ValidatorOptions,
+} from "./nodes/domain-validator.ts";
+export {
+  type Decision,
+  escalationGate,
+  type GatePolicy,
+  type GateState,
+  gateState,
+} from "./nodes/escalation-gate.ts";
+export { pause } from "./nodes/pause.ts";
+export { documentBlock, repairSections } from "./nodes/prompt.ts";
+export { mergeRepaired } from "./nodes/repair.ts";
+export { freshValidation, latest, type ValidationState, validationState } from "./nodes/validation-state.ts";

@@ -3,6 +3,7 @@
 // in reverse order. It must hold no logic of its own. Read next: runtime.ts.
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, readConfig } from "./config.ts";
+import { manageKeys } from "./keys.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
 import { openLog } from "./observe/log.ts";
 import { migrateOnly, serve } from "./serve.ts";
@@ -12,6 +13,9 @@ const usage = `holdfast <command>
   serve             HTTP and worker in one process (ROLES=http,worker)
   worker            the same with ROLES=worker
   migrate           bring the schema up to date and exit
+  keys create NAME  make an API key, shown once
+  keys list         names and dates
+  keys revoke NAME  end a key
 
 Settings come from the environment: docs/operations.md lists them.
 `;
@@ -25,6 +29,7 @@ async function main(argv: readonly string[]): Promise<void> {
   armFailpoints(config.HOLDFAST_FAILPOINTS);
   const log = openLog(config.LOG_LEVEL as Parameters<typeof openLog>[0]);
   if (command === "migrate") return migrateOnly(config, log);
+  if (command === "keys") return manageKeys(config, log, rest);
   if (command !== "serve" && command !== "worker") {
     process.stderr.write(usage);
     process.exitCode = command === "help" || command === "--help" ? 0 : 2;

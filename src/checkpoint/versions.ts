@@ -19,10 +19,4 @@ export function fromStockVersion(version: number | string): string {
   return typeof version === "number" ? `${pad(version)}.${stockSuffix}` : version;
 }
 
-/** The name under which the stock saver stored a blob of this version; undefined for our own versions. */
-export function stockName(version: string): string | undefined {
-  const [counter, suffix] = version.split(".");
-  return suffix === stockSuffix && counter !== undefined ? String(Number.parseInt(counter, 10)) : undefined;
-}
-
 const pad = (counter: number): string => String(counter).padStart(counterDigits, "0");

@@ -1,5 +1,3 @@
-import type pg from "pg";
-
 /** Anything that runs a statement: the pool, or the client of a transaction. */
 export interface Queryable {
   query(statement: {
@@ -32,5 +30,3 @@ export function query<P, R>(definition: {
 
 /** The first row, for statements that return at most one. */
 export const one = <R>(rows: R[]): R | undefined => rows[0];
-
-export type Client = pg.PoolClient;

@@ -7,6 +7,8 @@ import {
   NotFound,
   ThreadBusy,
   Transient,
+  type TransientKind,
+  transientKinds,
 } from "./errors.ts";
 
 export type AppError =
@@ -36,8 +38,26 @@ const socketCodes = new Set([
 const poolMessages =
   /Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error|client was closed|Connection is closed/i;
 
+/**
+ * What a failed model call leads to, by the kind its room gave it. That room has read status, headers and causes;
+ * its message may quote the model's own words, so nothing here is decided by the text.
+ */
+const modelFailures: Readonly<Record<string, { transient: TransientKind } | { fatal: string }>> = {
+  network: { transient: "network" },
+  timeout: { transient: "timeout" },
+  server: { transient: "timeout" },
+  rate_limit: { transient: "rate_limit" },
+  auth: { fatal: "invalid_key" },
+  quota: { fatal: "quota_exceeded" },
+  context_length: { fatal: "context_length" },
+  bad_request: { fatal: "bad_request" },
+  bad_answer: { fatal: "bad_answer" },
+  schema: { fatal: "bad_answer" },
+};
+
 interface Traits {
   code?: unknown;
+  kind?: unknown;
   status?: unknown;
   name?: unknown;
   message?: unknown;
@@ -71,6 +91,8 @@ export function classify(error: unknown): AppError {
   for (const link of chain) for (const kind of ours) if (link instanceof kind) return link as AppError;
   const byName = chain.find((link) => ours.some((kind) => kind.name === (link as Traits).name));
   if (byName !== undefined) return fromForeignCopy(byName as Error & Traits);
+  const model = chain.find((link) => (link as Traits).name === "ModelError");
+  if (model !== undefined) return fromModelError(model as Traits, error);
   if (isDatabaseAway(error))
     return new Transient("the database could not be reached", { kind: "database", cause: error });
   for (const link of chain) {
@@ -78,33 +100,49 @@ export function classify(error: unknown): AppError {
     if (known !== undefined) return known;
   }
   const { message, name } = (chain[0] ?? {}) as Traits;
-  return new Fatal(typeof message === "string" ? message : String(error), {
+  return new Fatal(textOf(message ?? error), {
     code: typeof name === "string" && name !== "Error" ? snake(name) : "error",
     cause: error,
   });
 }
 
+function fromModelError(link: Traits, error: unknown): AppError {
+  const failure = modelFailures[textOf(link.kind)] ?? { fatal: "bad_answer" };
+  const message = textOf(link.message);
+  if ("fatal" in failure) return new Fatal(message, { code: failure.fatal, cause: error });
+  return new Transient(message, { kind: failure.transient, cause: error, ...retryAfter(link) });
+}
+
 function fromTraits(link: Traits, error: unknown): AppError | undefined {
   const { status, code, name } = link;
   if (name === "GraphRecursionError")
-    return new Fatal(String(link.message), { code: "recursion_limit", cause: error });
+    return new Fatal(textOf(link.message), { code: "recursion_limit", cause: error });
   if (name === "UnstorableValue")
-    return new Fatal(String(link.message), { code: "unstorable_value", cause: error });
+    return new Fatal(textOf(link.message), { code: "unstorable_value", cause: error });
   if (typeof status === "number") return fromHttpStatus(status, link, error);
   if (typeof code === "string" && socketCodes.has(code)) return network(link, error);
-  if (name === "APIConnectionError" || link.message === "terminated") return network(link, error);
+  if (isConnectionError(link)) return network(link, error);
   if (name === "TimeoutError" || name === "APIConnectionTimeoutError")
-    return new Transient(`timed out: ${String(link.message)}`, { kind: "timeout", cause: error });
+    return new Transient(`timed out: ${textOf(link.message)}`, { kind: "timeout", cause: error });
   if (name === "RateLimitCapacityError")
-    return new Transient(String(link.message), { kind: "rate_limit", cause: error, ...retryAfter(link) });
+    return new Transient(textOf(link.message), { kind: "rate_limit", cause: error, ...retryAfter(link) });
   return undefined;
 }
 
+/** The provider's client gives its connection errors a class, but leaves their name at "Error". */
+function isConnectionError(link: Traits): boolean {
+  if (link.name === "APIConnectionError" || link.message === "terminated") return true;
+  return link instanceof Error && link.constructor.name === "APIConnectionError";
+}
+
 function fromHttpStatus(status: number, link: Traits, error: unknown): AppError | undefined {
-  const message = `the provider answered ${status}: ${String(link.message)}`;
+  const message = `the provider answered ${status}: ${textOf(link.message)}`;
+  // A spent quota comes as 429 too, but waiting does not refill it.
+  if (status === 402 || link.code === "insufficient_quota")
+    return new Fatal(message, { code: "quota_exceeded", cause: error });
   if (status === 429)
     return new Transient(message, { kind: "rate_limit", cause: error, ...retryAfter(link) });
-  if (status === 408 || status >= 500)
+  if (status === 408 || status === 409 || status === 425 || status >= 500)
     return new Transient(message, { kind: "timeout", cause: error, ...retryAfter(link) });
   if (status === 401 || status === 403) return new Fatal(message, { code: "invalid_key", cause: error });
   if (status >= 400) return new Fatal(message, { code: "bad_request", cause: error });
@@ -112,7 +150,7 @@ function fromHttpStatus(status: number, link: Traits, error: unknown): AppError 
 }
 
 function network(link: Traits, error: unknown): Transient {
-  return new Transient(`network: ${String(link.message)}`, { kind: "network", cause: error });
+  return new Transient(`network: ${textOf(link.message)}`, { kind: "network", cause: error });
 }
 
 function retryAfter(link: Traits): { retryAfterMs?: number } {
@@ -123,18 +161,16 @@ function retryAfter(link: Traits): { retryAfterMs?: number } {
     headers instanceof Headers
       ? headers.get("retry-after")
       : ((headers as Record<string, string> | undefined)?.["retry-after"] ?? null);
-  const seconds = raw === null ? Number.NaN : Number(raw);
+  const seconds = raw === null || raw.trim() === "" ? Number.NaN : Number(raw);
   return Number.isFinite(seconds) && seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {};
 }
 
 /** Graphs may load another copy of our module: the name is then all that is left to tell by. */
-function fromForeignCopy(error: Error & Traits & { kind?: Transient["kind"]; field?: string }): AppError {
-  if (error.name === "Transient")
-    return new Transient(error.message, {
-      kind: error.kind ?? "timeout",
-      cause: error,
-      ...retryAfter(error),
-    });
+function fromForeignCopy(error: Error & Traits): AppError {
+  if (error.name === "Transient") {
+    const kind = transientKinds.find((known) => known === error.kind) ?? "timeout";
+    return new Transient(error.message, { kind, cause: error, ...retryAfter(error) });
+  }
   if (error.name === "LeaseLost") return new LeaseLost(error.message, { cause: error });
   if (error.name === "Cancelled") return new Cancelled(error.message, { cause: error });
   return new Fatal(error.message, {
@@ -157,6 +193,15 @@ export function causeChain(error: unknown): unknown[] {
     if (Array.isArray(errors)) open.push(...errors.slice(0, causesDepthMax));
   }
   return chain;
+}
+
+/** Anything may be thrown, also what cannot be made a text. */
+function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return "something without a text was thrown";
+  }
 }
 
 const snake = (name: string): string => name.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toLowerCase();

@@ -27,6 +27,8 @@ export interface EscalationDetail {
   reasons: EscalationReason[];
   priority?: number;
   assignee?: string;
+  /** Where a notifier should say so, e.g. `#agent-escalations`. */
+  channel?: string;
   /** Seconds until somebody should have answered. */
   sla_seconds?: number;
   /** Seconds after which `on_expiry` answers by itself. */

@@ -1,12 +1,3 @@
-/** One event of a run's stream, as stored: `seq` counts from 0 within the run, without gaps. */
-export interface RunEvent {
-  seq: number;
-  /** The SSE event name, e.g. `values`, `messages/partial`, `updates|child:task`. */
-  event: string;
-  /** JSON text, ready for the wire. */
-  data: string;
-}
-
 /** An event that has no number yet. */
 export interface PendingEvent {
   event: string;

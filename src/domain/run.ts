@@ -36,13 +36,6 @@ export type MultitaskStrategy = (typeof multitaskStrategies)[number];
 export const cancelActions = ["interrupt", "rollback"] as const;
 export type CancelAction = (typeof cancelActions)[number];
 
-/** The right to work on one run: checked inside every statement that writes for it. */
-export interface LeaseKey {
-  runId: string;
-  threadId: string;
-  epoch: number;
-}
-
 /** What the caller asked a run to do: the body of `POST …/runs`, as stored. */
 export interface RunKwargs {
   input?: unknown;

@@ -1,5 +1,5 @@
 /**
- * What can go wrong when a model is called, named so that one table can decide about it:
+ * What can go wrong when a model is called, named so that one table (domain/classify.ts) can decide about it:
  * `retry` later, `fix-request` (our request or key is wrong), `bad-answer` (the repair loop, or a human).
  */
 export type ModelErrorKind =
@@ -8,6 +8,7 @@ export type ModelErrorKind =
   | "rate_limit"
   | "server"
   | "auth"
+  | "quota"
   | "context_length"
   | "bad_request"
   | "bad_answer"
@@ -21,6 +22,7 @@ const cures: Readonly<Record<ModelErrorKind, ModelErrorCure>> = {
   rate_limit: "retry",
   server: "retry",
   auth: "fix-request",
+  quota: "fix-request",
   context_length: "fix-request",
   bad_request: "fix-request",
   bad_answer: "bad-answer",
@@ -101,9 +103,10 @@ export function toModelError(error: unknown): ModelError {
 function fromStatus(status: number, text: string, cause: unknown): ModelError {
   const details = { cause, status, retryAfterMs: readNumber(cause, "retryAfterMs") ?? retryAfterOf(cause) };
   const message = `the model answered ${status}: ${text}`;
-  if (status === 429) return new ModelError(isQuota(cause) ? "auth" : "rate_limit", message, details);
+  if (status === 429) return new ModelError(isQuota(cause) ? "quota" : "rate_limit", message, details);
   if (status === 408) return new ModelError("timeout", message, details);
-  if (status === 401 || status === 402 || status === 403) return new ModelError("auth", message, details);
+  if (status === 402) return new ModelError("quota", message, details);
+  if (status === 401 || status === 403) return new ModelError("auth", message, details);
   if (status === 413 || /context.length|maximum context|exceeds the context window/i.test(text))
     return new ModelError("context_length", message, details);
   if (status >= 500 || status === 409 || status === 425) return new ModelError("server", message, details);

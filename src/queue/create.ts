@@ -46,6 +46,7 @@ export async function createInTransaction(tx: Queryable, request: CreateRun): Pr
     assistantId: request.assistantId,
     config: request.threadConfig,
   });
+  await failpoint("run.before_commit");
   return { run, replayed: false };
 }
 

@@ -43,6 +43,7 @@ export async function settleInTransaction(
   if (!rollback) await record(tx, { run, outcome, finalEvents });
   await showOnThread(tx, run, outcome);
   await settling.promoteNext(tx, { threadId: run.thread_id });
+  await failpoint("settle.before_commit");
 }
 
 function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {

@@ -12,8 +12,8 @@ import { decide, retryPolicy } from "../domain/retry.ts";
 import type { CancelAction } from "../domain/run.ts";
 import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
 import { settle } from "../queue/settle.ts";
+import type { WorkerDeps } from "./deps.ts";
 import { EventWriter } from "./event-writer.ts";
-import type { WorkerDeps } from "./worker.ts";
 
 /** How long an attempt outlives a database that is away; after that its run goes back into the queue, uncharged. */
 const databaseAwaySecondsMax = 60;

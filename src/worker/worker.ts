@@ -1,15 +1,13 @@
 // Claims runs and sees them to an outcome. This room owns the lease of each run it works on; it never decides what
 // a failure means and never speaks HTTP. Read next: attempt-runner.ts, then src/engine/attempt.ts.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bus } from "../db/listen.ts";
-import type { Database } from "../db/pool.ts";
 import { cancelRequests, claimNext, nextDue } from "../db/queries/claim.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
 import { Cancelled, LeaseLost } from "../domain/errors.ts";
-import type { AttemptDeps } from "../engine/attempt.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { AttemptRunner } from "./attempt-runner.ts";
+import type { WorkerDeps } from "./deps.ts";
 import type { Beat, LeaseKeeper } from "./leases.ts";
 
 export interface WorkerOptions {
@@ -19,14 +17,6 @@ export interface WorkerOptions {
   leaseSeconds: number;
   /** The net below notifications. */
   pollMillis: number;
-}
-
-export interface WorkerDeps extends AttemptDeps {
-  db: Database;
-  bus: Bus;
-  leases: (onBeat: (beat: Beat) => void) => LeaseKeeper;
-  /** In [0, 1), for the jitter of retries. */
-  random: () => number;
 }
 
 /** After a database error the claim loop rests this long. */

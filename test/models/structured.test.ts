@@ -120,7 +120,7 @@ describe("a fault", () => {
     [
       "429 for a spent quota",
       { kind: "status", status: 429, body: { error: { message: "no more", code: "insufficient_quota" } } },
-      { kind: "auth", cure: "fix-request" },
+      { kind: "quota", cure: "fix-request" },
       1,
     ],
     ["401", { kind: "status", status: 401 }, { kind: "auth", status: 401, cure: "fix-request" }, 1],

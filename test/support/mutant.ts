@@ -1,0 +1,27 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+
+const repository = path.resolve(import.meta.dirname, "../..");
+
+export interface Mutation {
+  /** Path below dist, e.g. `src/db/queries/checkpoints.js`. */
+  file: string;
+  from: RegExp;
+  to: string;
+}
+
+/** A copy of the compiled program with one protection taken out, to see that a test notices. */
+export async function mutantOf(mutations: Mutation[]): Promise<{ dist: string; remove(): Promise<void> }> {
+  // Below the repository, so that the copy finds the same packages.
+  const dist = await mkdtemp(path.join(repository, ".holdfast", "mutant-"));
+  await cp(path.join(repository, "dist"), dist, { recursive: true });
+  for (const { file, from, to } of mutations) {
+    const target = path.join(dist, file);
+    const before = await readFile(target, "utf8");
+    const after = before.replace(from, to);
+    if (after === before)
+      throw new Error(`${file} has nothing that matches ${from}: the mutation would change nothing`);
+    await writeFile(target, after);
+  }
+  return { dist, remove: () => rm(dist, { recursive: true, force: true }) };
+}
