@@ -13,12 +13,15 @@ import { standInModel, startStandIn } from "./models/stand-in/server.ts";
 import type { Log } from "./observe/log.ts";
 import { openRuntime, startWorker } from "./runtime.ts";
 import { version } from "./version.ts";
+import { Chore } from "./worker/housekeeping.ts";
 
 export interface Server {
   /** Where HTTP listens; null without the role. */
   url: string | null;
   stop(): Promise<void>;
 }
+
+const embeddedLookMillis = 2_000;
 
 type Environment = Record<string, string | undefined>;
 type Stop = () => Promise<void>;
@@ -70,7 +73,16 @@ export async function database(config: Config, log: Log, stops: Stop[]): Promise
   const dataDir = path.resolve(config.HOLDFAST_DATA_DIR);
   const embedded = await startEmbeddedPostgres({ dataDir, log, stopOnExit: true });
   log.info({ dataDir, how: embedded.how }, "no DATABASE_URL: using the built-in Postgres");
+  // Adopts a living server within milliseconds, and starts one again that has died.
+  const watch = new Chore({
+    name: "postgres",
+    everyMillis: embeddedLookMillis,
+    runOnce: () => startEmbeddedPostgres({ dataDir, log: { info: () => undefined }, stopOnExit: false }),
+    log,
+  });
+  watch.start();
   stops.push(async () => {
+    await watch.stop();
     const db = openDatabase({ url: embedded.url, connectionsMax: 1 });
     const others = one(await otherSessions(db, undefined)) ?? 0;
     await db.close();
@@ -125,9 +137,6 @@ async function startRoleHttp({ config, runtime, stops }: Role): Promise<string> 
     );
   }
   let draining = false;
-  stops.push(async () => {
-    draining = true;
-  });
   const app = createApp({
     ...runtime,
     ready: async () => !draining && (await answers(runtime.db)),
@@ -141,7 +150,10 @@ async function startRoleHttp({ config, runtime, stops }: Role): Promise<string> 
     },
   });
   const server = await listen({ app, host: config.HOST, port: config.PORT });
-  stops.push(() => server.stop());
+  stops.push(async () => {
+    draining = true;
+    await server.stop();
+  });
   return server.url;
 }
 

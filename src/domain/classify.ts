@@ -78,10 +78,9 @@ export function isConnectionFault(error: unknown): boolean {
 /** True when the error says that Postgres could not be reached or asked to be tried again. */
 export function isDatabaseAway(error: unknown): boolean {
   return causeChain(error).some((link) => {
-    const { code, message, name, severity } = link as Traits;
+    const { code, name, severity } = link as Traits;
     if (name === "DatabaseAway") return true;
-    if (typeof code === "string" && severity !== undefined && databaseAway.test(code)) return true;
-    return typeof message === "string" && poolMessages.test(message);
+    return typeof code === "string" && severity !== undefined && databaseAway.test(code);
   });
 }
 

@@ -161,6 +161,7 @@ async function consume(
   const effects = openEffects({ db: deps.db, run, write: (statement) => signals.write("effect", statement) });
   const config = graphConfig({
     run,
+    graph,
     fork: prepared.fork,
     effects,
     tracing: deps.tracing,

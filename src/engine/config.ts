@@ -4,9 +4,14 @@ import { type EffectRuntime, effectsKey } from "../effects/effect.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { tokenCounter } from "../observe/tokens.ts";
 import type { Tracing } from "../observe/tracing.ts";
+import type { Graph } from "./registry.ts";
+
+/** LangGraph's own default. */
+const stepsMaxDefault = 25;
 
 interface Parts {
   run: RunRow;
+  graph: Graph;
   /** Where to fork from; empty to go on from the latest checkpoint. */
   fork: Record<string, unknown>;
   effects: EffectRuntime;
@@ -17,6 +22,7 @@ interface Parts {
 /** What the graph's nodes see: the caller's config with our ids, which a caller cannot override. */
 export function graphConfig({
   run,
+  graph,
   fork,
   effects,
   tracing,
@@ -32,7 +38,7 @@ export function graphConfig({
   return {
     ...tracing.forRun(run),
     tags: config.tags ?? [],
-    recursionLimit: config.recursion_limit ?? 25,
+    recursionLimit: config.recursion_limit ?? graph.config?.recursionLimit ?? stepsMaxDefault,
     configurable: { ...config.configurable, ...fork, ...ids, [effectsKey]: effects },
     metadata: { ...run.metadata, ...ids, run_attempt: run.attempt },
     callbacks: [tokenCounter({ metrics, graphId: run.graph_id }), ...tracing.callbacks],
