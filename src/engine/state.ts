@@ -204,8 +204,8 @@ async function presentTask({ reading, owner, subgraphs, depth }: Place, task: Ta
       presentTask({ reading, owner: below ?? owner, subgraphs, depth: depth + 1 }, next),
     ),
   );
-  const passedOn = inner.flatMap((next) => next.interrupts);
-  const interrupts = passedOn.length > 0 ? passedOn : await ownInterrupts(reading, owner, task);
+  const interrupts =
+    inner.length > 0 ? inner.flatMap((next) => next.interrupts) : await ownInterrupts(reading, owner, task);
   const shown = {
     id: task.id,
     name: task.name,
@@ -243,9 +243,12 @@ async function ownInterrupts(
   )?.[2];
   const answered = Array.isArray(answers) ? answers.length : 0;
   const rows = asked.filter((row) => row.task_id === task.id);
+  // A child that has ended since no longer says what it asked.
+  const below = asked.filter((row) => row.checkpoint_ns.includes(task.id));
   return task.interrupts.map((interrupt, n) => {
     const value = toPlain(interrupt.value);
-    const stored = rows.find((row) => row.ordinal === answered + n) ?? lastWith(rows, value);
+    const stored =
+      rows.find((row) => row.ordinal === answered + n) ?? lastWith(rows, value) ?? lastWith(below, value);
     return {
       value,
       id: stored?.interrupt_id ?? questionId({ threadId, taskId: task.id, ordinal: answered + n }),

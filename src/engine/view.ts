@@ -36,7 +36,8 @@ function asking(snapshot: StateSnapshot, depth = 0): { task: Task; owner: StateS
   return snapshot.tasks.flatMap((task) => {
     const child = task.state as StateSnapshot | undefined;
     const below = child?.tasks === undefined ? [] : asking(child, depth + 1);
-    if (below.length > 0) return below;
+    // A child whose tasks ask nothing has moved on: what its parent passed on is no question any more.
+    if (below.length > 0 || (child?.tasks ?? []).length > 0) return below;
     return task.interrupts.length > 0 ? [{ task, owner: snapshot }] : [];
   });
 }

@@ -142,6 +142,11 @@ describe("the SDK client", () => {
       client.runs.joinStream(thread, (await client.runs.list(thread))[0]?.run_id ?? ""),
     );
     expect(JSON.stringify(streamed.at(-1)?.data)).toContain(id);
+    await client.runs.wait(thread, "nested", { command: { resume: "yes" } });
+    const history = await client.threads.getHistory(thread);
+    expect(
+      history.flatMap((item) => item.tasks.flatMap((task) => task.interrupts)).map((asked) => asked.id),
+    ).toEqual([id]);
   });
 
   it("writes a state, forks from an old checkpoint and goes on from there", async () => {
@@ -159,6 +164,57 @@ describe("the SDK client", () => {
     expect(await client.runs.wait(thread, "steps", { input: null })).toEqual({
       seen: ["in", "one", "two", "edited", "two"],
     });
+  });
+
+  it("marks a thread that waits as done, as Agent Inbox does", async () => {
+    const thread = await newThread();
+    await client.runs.wait(thread, "inbox", { input: {} });
+    expect(await client.threads.search({ status: "interrupted", ids: [thread] })).toHaveLength(1);
+    await client.threads.updateState(thread, { values: null as never, asNode: "__end__" });
+    expect(await client.threads.get(thread)).toMatchObject({ status: "idle", interrupts: {} });
+    expect((await client.threads.getState(thread)).next).toEqual([]);
+    expect((await send("GET", `/escalations?thread_id=${thread}`)).json).toMatchObject([
+      { status: "superseded" },
+    ]);
+    await expect(client.runs.create(thread, "inbox", { command: { resume: 1 } })).rejects.toThrow(/409/);
+  });
+
+  it("writes the state of a subgraph that waits, which then asks anew", async () => {
+    const thread = await newThread();
+    const ask = async () => {
+      const values = (await client.runs.wait(thread, "nested", { input: {} })) as {
+        __interrupt__: { id: string }[];
+      };
+      return values.__interrupt__.map(({ id }) => id);
+    };
+    const [first] = await ask();
+    const before = await client.threads.getState(thread, undefined, { subgraphs: true });
+    const checkpoint = before.tasks[0]?.state?.checkpoint;
+    if (checkpoint === undefined) throw new Error("the subgraph has no checkpoint");
+    await client.threads.updateState(thread, { values: { seen: ["edited"] }, checkpoint });
+    const after = await client.threads.getState<{ seen: string[] }>(thread, undefined, { subgraphs: true });
+    expect(after.tasks[0]).toMatchObject({
+      interrupts: [],
+      state: { values: { seen: ["edited"] }, next: ["inner"] },
+    });
+    expect(await client.threads.get(thread)).toMatchObject({ status: "interrupted", interrupts: {} });
+    const asked = (await client.runs.wait(thread, "nested", { input: null })) as {
+      __interrupt__: { id: string }[];
+    };
+    const [second] = asked.__interrupt__;
+    expect(second?.id).not.toBe(first);
+    const end = await client.runs.wait(thread, "nested", {
+      command: { resume: { [second?.id ?? ""]: "fine" } },
+    });
+    expect(end).toEqual({ seen: ["edited"], answer: "fine" });
+  });
+
+  it("draws a graph", async () => {
+    const drawn = await client.assistants.getGraph("nested", { xray: true });
+    expect(drawn.nodes.map(({ id }) => id)).toEqual(
+      expect.arrayContaining(["__start__", "outer", "__end__"]),
+    );
+    expect(drawn.edges.length).toBeGreaterThan(1);
   });
 
   it("cancels a run that works, with and without waiting", async () => {

@@ -5,7 +5,7 @@ import { findAssistant } from "../assistant.ts";
 import { readInput } from "../body.ts";
 import type { HttpDeps, HttpEnv, RequestContext } from "../deps.ts";
 import { pageHeaders, presentAssistant, selected } from "../present.ts";
-import { limit, metadata, offset, pageSizeDefault, pageSizeMax, shortText } from "../schemas/common.ts";
+import { flag, limit, metadata, offset, pageSizeDefault, pageSizeMax, shortText } from "../schemas/common.ts";
 
 const countBody = z.object({
   graph_id: shortText.nullish(),
@@ -26,7 +26,15 @@ export function assistantRoutes(deps: HttpDeps): Hono<HttpEnv> {
   routes.get("/assistants/:assistant_id", async (c) => {
     return c.json(presentAssistant(await findAssistant(deps, c.req.param("assistant_id"))));
   });
+  routes.get("/assistants/:assistant_id/graph", (c) => drawing(deps, c));
   return routes;
+}
+
+/** Nodes and edges, for clients that draw the graph. */
+async function drawing(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { graph_id, config } = await findAssistant(deps, c.req.param("assistant_id") ?? "");
+  const graph = await deps.registry.open(graph_id, { configurable: config.configurable ?? {} });
+  return c.json((await graph.getGraphAsync({ xray: flag(c, "xray") })).toJSON());
 }
 
 async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {

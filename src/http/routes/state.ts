@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { graphIdOf, readHistory, readState } from "../../engine/state.ts";
 import { updateState } from "../../engine/state-update.ts";
-import { readInput } from "../body.ts";
+import { parseInput, readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";
 import { flag, limit, pageSizeDefault, readQuery, shortText } from "../schemas/common.ts";
@@ -25,7 +25,7 @@ export function stateRoutes(deps: HttpDeps): Hono<HttpEnv> {
 
 async function state(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const checkpoint_id = c.req.param("checkpoint_id");
-  const at = checkpoint_id === undefined ? {} : { checkpoint_id: shortText.parse(checkpoint_id) };
+  const at = checkpoint_id === undefined ? {} : { checkpoint_id: parseInput(shortText, checkpoint_id) };
   return c.json(await readState(deps, await threadOf(deps, c), { at, subgraphs: flag(c, "subgraphs") }));
 }
 

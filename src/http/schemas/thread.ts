@@ -17,6 +17,8 @@ export const createThreadBody = z.object({
   thread_id: uuid.nullish(),
   metadata: metadata.nullish(),
   if_exists: z.enum(["raise", "do_nothing"]).nullish(),
+  // Left out in silence, the thread would look like it had the states the caller sent.
+  supersteps: z.array(z.unknown()).max(0, "supersteps are not supported").nullish(),
 });
 
 export const patchThreadBody = z.object({ metadata: metadata.nullish() });
