@@ -17,6 +17,8 @@ const graphEntry = z.union([
 const projectFile = z.object({ graphs: z.record(z.string().min(1), graphEntry) });
 
 const filesPerGraphMax = 200;
+/** What the module system itself adds to a CommonJS module. */
+const cjsNames = new Set(["default", "module.exports", "__esModule"]);
 
 export class ProjectError extends Error {
   override readonly name = "ProjectError";
@@ -114,9 +116,14 @@ async function importExport({ file, graphId, target, importModule }: Target): Pr
       { cause },
     );
   }
-  const exported = await module[exportName];
+  // A CommonJS module arrives whole as `default`.
+  const names = { ...(module.default as Record<string, unknown> | undefined), ...module };
+  const exported = await names[exportName];
   if (!isGraphLike(exported)) {
-    const offered = Object.keys(module).join(", ") || "nothing";
+    const offered =
+      Object.keys(names)
+        .filter((name) => !cjsNames.has(name))
+        .join(", ") || "nothing";
     throw new ProjectError(
       `${file}: graph ${graphId}: ${modulePath} exports ${offered}; "${exportName}" must be a graph, a graph builder or a function that returns one`,
     );

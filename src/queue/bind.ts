@@ -1,10 +1,27 @@
 import * as escalations from "../db/queries/escalations.ts";
 import type { EscalationRow, RunRow } from "../db/queries/rows.ts";
 import { one, type Queryable } from "../db/query.ts";
-import { Conflict } from "../domain/errors.ts";
+import { Conflict, InvalidInput } from "../domain/errors.ts";
+import { type HumanResponse, isHumanInterrupt } from "../domain/escalation.ts";
 import type { ResumeAnswer } from "../domain/run.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import type { CreateRun } from "./request.ts";
+
+/** Agent Inbox's payloads say which responses they allow; an answer by the SDK's resume is held to it as well. */
+function checkAllowed(question: EscalationRow, value: unknown): void {
+  if (!isHumanInterrupt(JSON.parse(question.payload))) return;
+  for (const response of Array.isArray(value) ? value : [value]) {
+    const { type } = (response ?? {}) as Partial<HumanResponse>;
+    if (type !== undefined && question.allowed_decisions.includes(type)) continue;
+    const allowed = question.allowed_decisions.join(", ");
+    throw new InvalidInput(
+      `command.resume: the answer must be a list of {type, args} with type one of ${allowed}`,
+      {
+        field: "command.resume",
+      },
+    );
+  }
+}
 
 interface Answered {
   question: EscalationRow;
@@ -32,6 +49,7 @@ export async function bindResume(
   const asked = await escalations.escalationsOfThread(tx, { threadId: request.threadId });
   const answered = match(resume, asked);
   for (const { question, value } of answered) {
+    if (request.principal !== expiryPrincipal) checkAllowed(question, value);
     const decided = one(
       await escalations.decideEscalation(tx, {
         escalationId: question.escalation_id,

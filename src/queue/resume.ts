@@ -1,26 +1,37 @@
 import type { EscalationRow } from "../db/queries/rows.ts";
+import { getRun } from "../db/queries/runs.ts";
+import { one, type Queryable } from "../db/query.ts";
+import { systemAssistantId } from "../domain/ids.ts";
 import { retryPolicy } from "../domain/retry.ts";
 import type { CreateRun } from "./request.ts";
 
-/** The run that carries an answer back into its graph. */
-export function resumeRequest({
-  question,
-  value,
-  principal,
-  assistantId,
-}: {
+interface Answer {
   question: EscalationRow;
+  /** What `interrupt()` returns in the graph. */
   value: unknown;
   principal: string;
-  assistantId: string;
-}): CreateRun {
+}
+
+/** The run that carries an answer back into its graph, under the config of the run that asked. */
+export async function resumeRequest(
+  db: Queryable,
+  { question, value, principal }: Answer,
+): Promise<CreateRun> {
+  const { run_id: runId, tenant, graph_id: graphId } = question;
+  const asking = runId === null ? undefined : one(await getRun(db, { runId, threadId: null, tenant }));
+  const { config, context } = asking?.kwargs ?? {};
   const resume = question.interrupt_id === null ? value : { [question.interrupt_id]: value };
   return {
-    tenant: question.tenant,
+    tenant,
     threadId: question.thread_id,
-    assistantId,
-    graphId: question.graph_id,
-    kwargs: { command: { resume }, stream_mode: ["values"] },
+    assistantId: asking?.assistant_id ?? systemAssistantId(graphId),
+    graphId,
+    kwargs: {
+      command: { resume },
+      stream_mode: ["values"],
+      ...(config === undefined ? {} : { config }),
+      ...(context === undefined ? {} : { context }),
+    },
     metadata: { escalation_id: question.escalation_id },
     threadConfig: null,
     multitaskStrategy: "enqueue",

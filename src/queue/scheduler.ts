@@ -6,7 +6,6 @@ import * as threads from "../db/queries/threads.ts";
 import { Conflict, NotFound } from "../domain/errors.ts";
 import type { HumanResponse } from "../domain/escalation.ts";
 import { isHumanInterrupt } from "../domain/escalation.ts";
-import { systemAssistantId } from "../domain/ids.ts";
 import { decideEscalation } from "./answer.ts";
 import { expiryPrincipal } from "./bind.ts";
 import { deleteThread } from "./cancel.ts";
@@ -42,12 +41,7 @@ async function answerExpired(db: Database, question: EscalationRow): Promise<num
       ? { type: "accept", args: null }
       : { type: "ignore", args: "nobody answered in time" };
   const value = isHumanInterrupt(JSON.parse(question.payload)) ? [response] : response;
-  const request = resumeRequest({
-    question,
-    value,
-    principal: expiryPrincipal,
-    assistantId: systemAssistantId(question.graph_id),
-  });
+  const request = await resumeRequest(db, { question, value, principal: expiryPrincipal });
   try {
     await decideEscalation(db, { question, request });
     return 1;

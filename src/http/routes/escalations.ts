@@ -2,7 +2,6 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { getEscalation, listEscalations } from "../../db/queries/escalations.ts";
 import type { EscalationRow } from "../../db/queries/rows.ts";
-import { getRun } from "../../db/queries/runs.ts";
 import { one } from "../../db/query.ts";
 import { InvalidInput, NotFound } from "../../domain/errors.ts";
 import {
@@ -12,9 +11,7 @@ import {
   isHumanInterrupt,
   responseTypes,
 } from "../../domain/escalation.ts";
-import { systemAssistantId } from "../../domain/ids.ts";
 import { decideEscalation } from "../../queue/answer.ts";
-import type { CreateRun } from "../../queue/request.ts";
 import { resumeRequest } from "../../queue/resume.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
@@ -71,7 +68,8 @@ async function escalationOf({ db }: HttpDeps, c: RequestContext): Promise<Escala
 async function decide(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, decideBody, deps.config.bodyBytesMax);
   const question = await escalationOf(deps, c);
-  const request = await requestOf(deps, question, {
+  const request = await resumeRequest(deps.db, {
+    question,
     value: resumeValue(question, body),
     principal: c.get("principal").name,
   });
@@ -79,21 +77,6 @@ async function decide(deps: HttpDeps, c: RequestContext): Promise<Response> {
   deps.bus.publish("queue", run.thread_id);
   const escalation = await escalationOf(deps, c);
   return c.json({ escalation: presentEscalation(escalation), run: presentRun(run) }, 202);
-}
-
-/** The answer goes on under the config of the run that asked. */
-async function requestOf(
-  { db }: HttpDeps,
-  question: EscalationRow,
-  { value, principal }: { value: unknown; principal: string },
-): Promise<CreateRun> {
-  const { run_id: runId, tenant, graph_id } = question;
-  const asking = runId === null ? undefined : one(await getRun(db, { runId, threadId: null, tenant }));
-  const assistantId = asking?.assistant_id ?? systemAssistantId(graph_id);
-  const request = resumeRequest({ question, value, principal, assistantId });
-  const { config, context } = asking?.kwargs ?? {};
-  const kept = { ...(config === undefined ? {} : { config }), ...(context === undefined ? {} : { context }) };
-  return { ...request, kwargs: { ...request.kwargs, ...kept } };
 }
 
 /** What `interrupt()` will return: Agent Inbox's list of responses for its payloads, anything else as it was sent. */
