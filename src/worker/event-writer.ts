@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
-import { insertEventsAsRun } from "../db/queries/checkpoints.ts";
+import { insertEventsAsRun } from "../db/queries/checkpoint-writes.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import type { EventBatch, PendingEvent, RunEvents } from "../domain/event.ts";
