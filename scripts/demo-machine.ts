@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { standInModel, startStandIn } from "../src/models/stand-in/server.ts";
+import { demoDatabase } from "./demo-database.ts";
 
 const program = resolve(import.meta.dirname, "../dist/src/main.js");
 const leaseSeconds = 3;
@@ -52,12 +53,13 @@ export async function startMachine(): Promise<Machine> {
   chmodSync(folder, 0o755);
   const [filed, documents, log] = [join(folder, "filed"), join(folder, "documents"), join(folder, "log")];
   for (const each of [filed, documents]) mkdirSync(each);
+  const database = await demoDatabase(process.env.DATABASE_URL);
   const standIn = await startStandIn();
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const environment = {
     ...process.env,
-    DATABASE_URL: "",
+    DATABASE_URL: database?.url ?? "",
     HOLDFAST_DATA_DIR: join(folder, "postgres"),
     HOST: "127.0.0.1",
     PORT: String(port),
@@ -76,6 +78,7 @@ export async function startMachine(): Promise<Machine> {
     // The API process started Postgres, so it goes last.
     for (const child of children.splice(0).reverse()) await child.stop();
     await standIn.stop();
+    await database?.drop();
     rmSync(folder, { recursive: true, force: true });
   };
   try {

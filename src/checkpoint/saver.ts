@@ -1,5 +1,5 @@
 // Checkpoints that only the holder of a thread can write. This room stores and loads LangGraph's state; it decides
-// nothing about runs. Read next: src/db/queries/checkpoints.ts for the statements, serializer.ts for the values.
+// nothing about runs. Read next: src/db/queries/checkpoint-writes.ts for the statements, serializer.ts for the values.
 import type { RunnableConfig } from "@langchain/core/runnables";
 import {
   type ChannelVersions,
@@ -13,7 +13,9 @@ import {
 } from "@langchain/langgraph-checkpoint";
 import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
 import type { Database } from "../db/pool.ts";
-import * as statements from "../db/queries/checkpoints.ts";
+import * as reads from "../db/queries/checkpoint-reads.ts";
+import * as writes from "../db/queries/checkpoint-writes.ts";
+import { deleteCheckpoints } from "../db/queries/checkpoints.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import { type EventBatch, noEvents, type StepEvents } from "../domain/event.ts";
@@ -44,7 +46,10 @@ export interface SaverOptions {
 
 export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect" | "read";
 
-type Row = statements.CheckpointRow;
+/** The task that writes, and the checkpoint it runs on. */
+export type WriteTarget = Pick<writes.WriteRow, "ns" | "checkpointId" | "taskId">;
+
+type Row = reads.CheckpointRow;
 
 /** PostgresSaver's tables and reading, with a write path that is fenced, ordered by our own seq, one statement each. */
 export class FencedSaver extends PostgresSaver {
@@ -75,7 +80,7 @@ export class FencedSaver extends PostgresSaver {
       checkpoint_id: checkpointId,
     } = config.configurable ?? {};
     if (typeof threadId !== "string") return undefined;
-    const found = await statements.getCheckpoint(this.#on, {
+    const found = await reads.getCheckpoint(this.#on, {
       threadId,
       ns,
       checkpointId: checkpointId ?? null,
@@ -90,7 +95,7 @@ export class FencedSaver extends PostgresSaver {
   ): AsyncGenerator<CheckpointTuple> {
     const { limit, before, filter } = options ?? {};
     const { thread_id, checkpoint_ns, checkpoint_id } = config.configurable ?? {};
-    const rows = await statements.listCheckpoints(this.#on, {
+    const rows = await reads.listCheckpoints(this.#on, {
       threadId: thread_id ?? null,
       ns: checkpoint_ns ?? null,
       checkpointId: checkpoint_id ?? null,
@@ -117,7 +122,7 @@ export class FencedSaver extends PostgresSaver {
     const holder = this.#owner(threadId);
     await failpoint("checkpoint.before_commit");
     await this.#send("checkpoint", ns, (batch) => {
-      const put = holder.runId === null ? statements.putAsThread : statements.putAsRun;
+      const put = holder.runId === null ? writes.putAsThread : writes.putAsRun;
       return put(this.#on, {
         ...holder,
         ns,
@@ -133,32 +138,33 @@ export class FencedSaver extends PostgresSaver {
     return { configurable: { thread_id: threadId, checkpoint_ns: ns, checkpoint_id: checkpoint.id } };
   }
 
-  override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
-    if (writes.length === 0) return;
+  override async putWrites(config: RunnableConfig, pending: PendingWrite[], taskId: string): Promise<void> {
+    if (pending.length === 0) return;
     const {
       thread_id: threadId,
       checkpoint_ns: ns = "",
       checkpoint_id: checkpointId,
     } = config.configurable ?? {};
-    const rows = await Promise.all(writes.map((write, n) => this.dumpWrite(write, n, taskId)));
+    const target = { ns, checkpointId, taskId };
+    const rows = await Promise.all(pending.map((write, n) => this.dumpWrite(write, n, target)));
     const holder = this.#owner(threadId);
-    const replace = writes.every(([channel]) => channel in WRITES_IDX_MAP);
+    const replace = pending.every(([channel]) => channel in WRITES_IDX_MAP);
     await failpoint(replace ? "interrupt.before_commit" : "write.before_commit");
     await this.#send("write", null, (batch) => {
-      const write = holder.runId === null ? statements.writeAsThread : statements.writeAsRun;
-      return write(this.#on, { ...holder, ns, checkpointId, writes: rows, replace, batch });
+      const write = holder.runId === null ? writes.writeAsThread : writes.writeAsRun;
+      return write(this.#on, { ...holder, writes: rows, replace, batch });
     });
     await failpoint(replace ? "interrupt.written" : "write.committed");
   }
 
   override async deleteThread(threadId: string): Promise<void> {
-    await statements.deleteCheckpoints(this.#on, { threadId });
+    await deleteCheckpoints(this.#on, { threadId });
   }
 
   /** One pending write in stored form. */
-  async dumpWrite([channel, value]: PendingWrite, n: number, taskId: string): Promise<statements.WriteRow> {
+  async dumpWrite([channel, value]: PendingWrite, n: number, target: WriteTarget): Promise<writes.WriteRow> {
     const [type, blob] = await this.serde.dumpsTyped(value);
-    return { taskId, idx: WRITES_IDX_MAP[channel] ?? n, channel, type, blob };
+    return { ...target, idx: WRITES_IDX_MAP[channel] ?? n, channel, type, blob };
   }
 
   // Metadata stays plain JSON: it is searched by containment, also when an encrypting serializer is used.
@@ -201,7 +207,7 @@ export class FencedSaver extends PostgresSaver {
   async #dumpChannels(
     values: Record<string, unknown>,
     versions: ChannelVersions,
-  ): Promise<statements.PutParams["blobs"]> {
+  ): Promise<writes.PutParams["blobs"]> {
     return Promise.all(
       Object.entries(versions).map(async ([channel, version]) => {
         if (!Object.hasOwn(values, channel))
@@ -216,7 +222,7 @@ export class FencedSaver extends PostgresSaver {
     const { thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id } = row;
     if (row.checkpoint.v < 4 && parent_checkpoint_id !== null) {
       const sends = one(
-        await statements.parentSends(this.#on, { threadId: thread_id, parentId: parent_checkpoint_id }),
+        await reads.parentSends(this.#on, { threadId: thread_id, parentId: parent_checkpoint_id }),
       );
       if (sends !== undefined && sends.length > 0) await this._migratePendingSends(sends, row as never);
     }

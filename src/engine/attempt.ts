@@ -65,7 +65,7 @@ export async function runAttempt(
   const graph: Graph = Object.assign(opened, { checkpointer: saver });
   const version = registry.version(run.graph_id, graph);
 
-  await announce(saver, run, signals.events);
+  await announce(graph, run, signals.events);
   await checkVersion(deps, {
     graph,
     run,
@@ -93,19 +93,12 @@ export async function runAttempt(
 
 /** Every attempt's stream starts with its number; a later one repeats the stored values, so that a client can drop
  * the tokens of the step that was cut off. */
-async function announce(saver: FencedSaver, run: RunRow, events: RunEvents): Promise<void> {
+async function announce(graph: Graph, run: RunRow, events: RunEvents): Promise<void> {
   events.ready({ event: "metadata", data: toWire({ run_id: run.run_id, attempt: run.attempt }), step: null });
   if (run.attempt <= 1 || !run.kwargs.stream_mode.includes("values")) return;
-  const latest = await saver.getTuple({ configurable: { thread_id: run.thread_id, checkpoint_ns: "" } });
-  if (latest === undefined) return;
-  const visible = Object.entries(latest.checkpoint.channel_values).filter(
-    ([channel]) => !internal.test(channel),
-  );
-  events.ready({ event: "values", data: toWire(Object.fromEntries(visible)), step: null });
+  const { values, createdAt } = await graph.getState({ configurable: { thread_id: run.thread_id } });
+  if (createdAt !== undefined) events.ready({ event: "values", data: toWire(values), step: null });
 }
-
-/** Channels of LangGraph's own: `__start__`, `branch:to:node`, `join:…`. */
-const internal = /^__|:/;
 
 async function checkVersion(
   { db }: AttemptDeps,

@@ -2,7 +2,8 @@ import { Command, Send } from "@langchain/langgraph";
 import { RESUME } from "@langchain/langgraph-checkpoint";
 import type { FencedSaver } from "../checkpoint/saver.ts";
 import type { Database } from "../db/pool.ts";
-import { applyInput, hasOwnCheckpoint } from "../db/queries/checkpoints.ts";
+import { hasOwnCheckpoint } from "../db/queries/checkpoint-reads.ts";
+import { applyInput, type WriteRow } from "../db/queries/checkpoint-writes.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
 import { Fatal, LeaseLost } from "../domain/errors.ts";
@@ -13,6 +14,9 @@ import { allTasks } from "./view.ts";
 
 /** LangGraph's id for writes that belong to no task, and the prefix of its edges' channels. */
 const nullTaskId = "00000000-0000-0000-0000-000000000000";
+
+/** The answers travel without events. */
+const noBatch = { firstSeq: 0, attempt: 0, events: [] };
 
 export interface PreparedInput {
   input: unknown;
@@ -73,24 +77,22 @@ function targetsOf(goto: unknown): (string | Send)[] {
 /** `[taskId, __resume__, [every answer so far]]` on the checkpoint that asked, with the mark, in one statement. */
 async function applyAnswers({ db, saver, write }: Deps, run: RunRow, answers: ResumeAnswer[]): Promise<void> {
   const rows = await Promise.all(
-    answers.map(async ({ taskId, checkpointNs: ns, checkpointId, answers: values }) => ({
-      ...(await saver.dumpWrite([RESUME, values], 0, taskId)),
-      ns,
-      checkpointId,
-    })),
+    answers.map(({ taskId, checkpointNs: ns, checkpointId, answers: values }) =>
+      saver.dumpWrite([RESUME, values], 0, { ns, checkpointId, taskId }),
+    ),
   );
   const extra = await extraWrites(saver, run);
   await failpoint("resume.before_commit");
   const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
-  const applied = await write(() => applyInput(db, { ...lease, writes: [...rows, ...extra] }));
+  const applied = await write(() =>
+    applyInput(db, { ...lease, writes: [...rows, ...extra], replace: true, batch: noBatch }),
+  );
   if (applied.length === 0) throw new LeaseLost("the answers were refused: the lease has moved on");
   await failpoint("resume.begun");
 }
 
-type ParkedWrite = Parameters<typeof applyInput>[1]["writes"][number];
-
 /** `update` and `goto` of a resume travel in its statement, as writes of no task on the thread's latest checkpoint. */
-async function extraWrites(saver: FencedSaver, run: RunRow): Promise<ParkedWrite[]> {
+async function extraWrites(saver: FencedSaver, run: RunRow): Promise<WriteRow[]> {
   const { command } = run.kwargs;
   if (command === undefined) return [];
   const { update, goto } = commandOf(command);
@@ -103,13 +105,8 @@ async function extraWrites(saver: FencedSaver, run: RunRow): Promise<ParkedWrite
   if (latest === undefined)
     throw new Fatal("the thread has no checkpoint to resume from", { code: "nothing_to_resume" });
   const checkpointId = String(latest.config.configurable?.checkpoint_id);
-  return Promise.all(
-    writes.map(async (pending, n) => ({
-      ...(await saver.dumpWrite(pending, n, nullTaskId)),
-      ns: "",
-      checkpointId,
-    })),
-  );
+  const target = { ns: "", checkpointId, taskId: nullTaskId };
+  return Promise.all(writes.map((pending, n) => saver.dumpWrite(pending, n, target)));
 }
 
 /** A breakpoint is passed by invoking once more, so a repeated attempt must not invoke when it already stands at one. */

@@ -1,4 +1,4 @@
-import { getCheckpoint } from "../db/queries/checkpoints.ts";
+import { getCheckpoint } from "../db/queries/checkpoint-reads.ts";
 import type { AssistantRow, ThreadRow } from "../db/queries/rows.ts";
 import { getThread } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";

@@ -1,6 +1,6 @@
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
-import { hasOwnCheckpoint } from "../db/queries/checkpoints.ts";
+import { hasOwnCheckpoint } from "../db/queries/checkpoint-reads.ts";
 import { lockThread } from "../db/queries/create.ts";
 import { escalationsOfThread, reopenEscalations } from "../db/queries/escalations.ts";
 import type { RunRow } from "../db/queries/rows.ts";

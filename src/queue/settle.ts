@@ -4,10 +4,12 @@ import { lockThread } from "../db/queries/create.ts";
 import * as escalations from "../db/queries/escalations.ts";
 import * as events from "../db/queries/events.ts";
 import type { RunRow } from "../db/queries/rows.ts";
+import { removeRunningToo } from "../db/queries/runs.ts";
 import * as settling from "../db/queries/settle.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import { graphVersionMismatch, type Outcome } from "../domain/outcome.ts";
+import { isTerminal } from "../domain/run.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { escalationOf } from "./question.ts";
 
@@ -40,8 +42,14 @@ export async function settleInTransaction(
   const moved = one(await move(tx, run, outcome));
   if (moved === undefined)
     throw new LeaseLost(`run ${run.run_id} has another holder than epoch ${run.epoch}`);
-  if (!rollback) await record(tx, { run, outcome, finalEvents });
-  await showOnThread(tx, run, outcome);
+  // A rollback asked for while the outcome was on its way: the run that waits must not see what this one did.
+  const late = !rollback && moved.cancel_requested === "rollback" && isTerminal(moved.status);
+  if (late) {
+    await undo(tx, run);
+    await removeRunningToo(tx, { runId: run.run_id });
+  }
+  if (!rollback && !late) await record(tx, { run, outcome, finalEvents });
+  await showOnThread(tx, run, late ? { kind: "cancelled", action: "rollback" } : outcome);
   await settling.promoteNext(tx, { threadId: run.thread_id });
   await failpoint("settle.before_commit");
 }

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
-import { insertEventsAsRun } from "../db/queries/checkpoints.ts";
+import { insertEventsAsRun } from "../db/queries/checkpoint-writes.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import type { EventBatch, PendingEvent, RunEvents } from "../domain/event.ts";
@@ -64,13 +64,11 @@ export class EventWriter implements RunEvents {
     // LangGraph's chunks reach us through a few promises; after a turn of the loop, all of this step are here.
     if (checkpointNs !== null) await nextTurn();
     const done = await this.#lock();
-    const events = this.#ready.splice(0, eventsPerStatementMax);
-    if (checkpointNs !== null) {
-      const belongs = ({ ns }: Held): boolean => ns.startsWith(checkpointNs);
-      events.push(...this.#held.filter(belongs).map(({ event }) => event));
-      this.#held = this.#held.filter((held) => !belongs(held));
-    }
-    return this.#batch(events, done);
+    const ready = this.#ready.splice(0, eventsPerStatementMax);
+    const belongs = ({ ns }: Held): boolean => checkpointNs !== null && ns.startsWith(checkpointNs);
+    const held = this.#held.filter(belongs);
+    this.#held = this.#held.filter((other) => !belongs(other));
+    return this.#batch({ ready, held }, done);
   }
 
   async finish(): Promise<PendingEvent[]> {
@@ -87,15 +85,20 @@ export class EventWriter implements RunEvents {
     this.#timer = undefined;
   }
 
-  #batch(events: PendingEvent[], done: () => void): EventBatch {
+  #batch({ ready, held }: { ready: PendingEvent[]; held: Held[] }, done: () => void): EventBatch {
     const { bus, run } = this.#options;
+    const events = [...ready, ...held.map(({ event }) => event)];
     return {
       firstSeq: this.#nextSeq,
       attempt: run.attempt,
       events,
       release: (committed) => {
         if (committed) this.#nextSeq += events.length;
-        else this.#ready.unshift(...events);
+        else {
+          // What waited for a commit that failed waits on: its step will be repeated.
+          this.#ready.unshift(...ready);
+          this.#held.unshift(...held);
+        }
         if (committed && events.length > 0) bus.publish("run", run.run_id);
         done();
       },

@@ -1,5 +1,6 @@
 // Claims runs and sees them to an outcome. This room owns the lease of each run it works on; it never decides what
 // a failure means and never speaks HTTP. Read next: attempt-runner.ts, then src/engine/attempt.ts.
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cancelRequests, claimNext, nextDue } from "../db/queries/claim.ts";
 import type { RunRow } from "../db/queries/rows.ts";
@@ -77,9 +78,10 @@ export class Worker implements AsyncDisposable {
 
   async #claimForever(): Promise<void> {
     const { signal } = this.#stopping;
+    const stopped = once(signal, "abort");
     while (!signal.aborted) {
       if (this.#active.size >= this.#options.slotsMax) {
-        await Promise.race(this.#ended);
+        await Promise.race([...this.#ended, stopped]);
         continue;
       }
       this.#woken = false;
@@ -148,8 +150,9 @@ export class Worker implements AsyncDisposable {
 
   /** Until a notification, the next due time or the poll interval, whichever comes first. */
   async #idle(): Promise<void> {
-    const { db } = this.#deps;
-    const dueMs = one(await nextDue(db, undefined).catch(() => [])) ?? Number.POSITIVE_INFINITY;
+    const { db, registry } = this.#deps;
+    const dueMs =
+      one(await nextDue(db, { graphIds: registry.graphIds }).catch(() => [])) ?? Number.POSITIVE_INFINITY;
     const waitMs = Math.max(1, Math.min(this.#options.pollMillis, dueMs));
     if (this.#woken || this.#stopping.signal.aborted) return;
     const timer = new AbortController();

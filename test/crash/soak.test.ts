@@ -13,7 +13,7 @@ import { checkInvariants } from "../support/invariants.ts";
 const runsTotal = Number(process.env.SOAK_RUNS ?? 500);
 const seed = Number(process.env.SOAK_SEED ?? 20_261_120);
 const workersTotal = 3;
-const stepMillis = 60;
+const stepMillis = 90;
 const secondsMax = 420;
 const killMillis = [300, 1_000] as const;
 const restartMillis = 6_000;
@@ -185,7 +185,7 @@ describe(`${runsTotal} runs under kill -9 of ${workersTotal} workers and of Post
       });
       const kills = `${nemesis.kills} kills, ${nemesis.restarts} Postgres crashes`;
       console.log(`soak seed ${seed}: ${runsTotal} runs, ${kills}, 0 lost, 0 stuck: ${JSON.stringify(rows)}`);
-      expect(nemesis.kills).toBeGreaterThan(10);
+      expect(nemesis.kills).toBeGreaterThan(8);
       expect(nemesis.restarts).toBeGreaterThan(1);
       for (const row of rows)
         expect(row.code ?? "crash_budget", "an end that a kill does not explain").toBe("crash_budget");

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import * as assistants from "../../src/db/queries/assistants.ts";
+import * as checkpointReads from "../../src/db/queries/checkpoint-reads.ts";
+import * as checkpointWrites from "../../src/db/queries/checkpoint-writes.ts";
 import * as checkpoints from "../../src/db/queries/checkpoints.ts";
 import * as claim from "../../src/db/queries/claim.ts";
 import * as create from "../../src/db/queries/create.ts";
@@ -15,6 +17,8 @@ import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 const rooms = {
   assistants,
+  checkpointReads,
+  checkpointWrites,
   checkpoints,
   claim,
   create,

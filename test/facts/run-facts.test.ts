@@ -2,7 +2,7 @@
 import { Annotation, END, interrupt, START, StateGraph } from "@langchain/langgraph";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
-import { insertEventsAsRun } from "../../src/db/queries/checkpoints.ts";
+import { insertEventsAsRun } from "../../src/db/queries/checkpoint-writes.ts";
 import { renewLeases } from "../../src/db/queries/claim.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { noEvents } from "../../src/domain/event.ts";

@@ -18,9 +18,9 @@ const log = { info: () => {} };
 let server: EmbeddedPostgres | undefined;
 let admin: pg.Client | undefined;
 
-/** One Postgres for the whole run: TEST_DATABASE_URL when set, else the built-in one. */
+/** One Postgres for the whole run: the given server, on which tests make databases of their own, else the built-in one. */
 export async function setup(project: TestProject): Promise<void> {
-  const given = process.env.TEST_DATABASE_URL;
+  const given = process.env.TEST_DATABASE_URL ?? process.env.DATABASE_URL;
   server = given ? undefined : await startEmbeddedPostgres({ dataDir, log, stopOnExit: true });
   const adminUrl = given ?? server?.url ?? "";
   admin = new pg.Client({ connectionString: adminUrl });

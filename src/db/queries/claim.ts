@@ -50,12 +50,13 @@ returning r.run_id, r.cancel_requested`,
   }),
 });
 
-/** When the next queued run becomes due, in milliseconds from now; none when nothing waits. */
+/** When the next run that is not due yet becomes so, in milliseconds from now; null when none waits for a time. */
 export const nextDue = query({
   name: "claim.next_due",
   text: `select extract(epoch from min(available_at) - holdfast.now())::float8 * 1000 as ms
-           from holdfast.runs where status = 'queued'`,
-  values: () => [],
+           from holdfast.runs
+          where status = 'queued' and available_at > (select holdfast.now()) and graph_id = any($1::text[])`,
+  values: (p: { graphIds: string[] }) => [p.graphIds],
   row: (raw) => raw.ms as number | null,
 });
 

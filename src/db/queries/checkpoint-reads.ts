@@ -1,0 +1,83 @@
+import { query } from "../query.ts";
+
+export interface CheckpointRow {
+  thread_id: string;
+  checkpoint_ns: string;
+  checkpoint_id: string;
+  parent_checkpoint_id: string | null;
+  checkpoint: { v: number; channel_versions: Record<string, number | string> } & Record<string, unknown>;
+  metadata: unknown;
+  channel_values: [Uint8Array, Uint8Array, Uint8Array][] | null;
+  pending_writes: [Uint8Array, Uint8Array, Uint8Array, Uint8Array][] | null;
+  /** Null when the stock saver wrote it. */
+  epoch: number | null;
+}
+
+const selectTuple = `
+select cp.thread_id, cp.checkpoint_ns, cp.checkpoint_id, cp.parent_checkpoint_id, cp.checkpoint, cp.metadata, cp.epoch,
+  (select array_agg(array[bl.channel::bytea, bl.type::bytea, bl.blob])
+     from jsonb_each_text(cp.checkpoint -> 'channel_versions') v
+     join public.checkpoint_blobs bl
+       on bl.thread_id = cp.thread_id and bl.checkpoint_ns = cp.checkpoint_ns and bl.channel = v.key and bl.version = any (array[v.value, holdfast.stock_version(v.value)])
+  ) as channel_values,
+  (select array_agg(array[cw.task_id::bytea, cw.channel::bytea, cw.type::bytea, cw.blob] order by cw.task_id, cw.idx)
+     from public.checkpoint_writes cw
+    where cw.thread_id = cp.thread_id and cw.checkpoint_ns = cp.checkpoint_ns and cw.checkpoint_id = cp.checkpoint_id
+  ) as pending_writes
+from public.checkpoints cp`;
+
+const tupleRow = (raw: Record<string, unknown>): CheckpointRow => raw as unknown as CheckpointRow;
+
+/** The named checkpoint, or the latest by our own order: never by checkpoint id, which holds a worker's clock. */
+export const getCheckpoint = query({
+  name: "checkpoint.get",
+  text: `${selectTuple}
+ where cp.thread_id = $1 and cp.checkpoint_ns = $2 and ($3::text is null or cp.checkpoint_id = $3)
+ order by cp.seq desc limit 1`,
+  values: (p: { threadId: string; ns: string; checkpointId: string | null }) => [
+    p.threadId,
+    p.ns,
+    p.checkpointId,
+  ],
+  row: tupleRow,
+});
+
+/** Newest first. `metadata` is matched by containment; keys of a client never reach the statement's text. */
+export const listCheckpoints = query({
+  name: "checkpoint.list",
+  text: `${selectTuple}
+ where ($1::text is null or cp.thread_id = $1)
+   and ($2::text is null or cp.checkpoint_ns = $2)
+   and ($3::text is null or cp.checkpoint_id = $3)
+   and ($4::jsonb is null or cp.metadata @> $4::jsonb)
+   and ($5::text is null or cp.seq < (select b.seq from public.checkpoints b
+         where b.checkpoint_id = $5 and b.checkpoint_ns = cp.checkpoint_ns and b.thread_id = cp.thread_id))
+ order by cp.seq desc limit $6`,
+  values: (p: {
+    threadId: string | null;
+    ns: string | null;
+    checkpointId: string | null;
+    metadata: string | null;
+    beforeId: string | null;
+    limit: number;
+  }) => [p.threadId, p.ns, p.checkpointId, p.metadata, p.beforeId, p.limit],
+  row: tupleRow,
+});
+
+/** Sends of a checkpoint that a saver older than format 4 kept on its parent. */
+export const parentSends = query({
+  name: "checkpoint.parent_sends",
+  text: `select array_agg(array[cw.type::bytea, cw.blob] order by cw.task_id, cw.idx) as sends
+           from public.checkpoint_writes cw
+          where cw.thread_id = $1 and cw.checkpoint_id = $2 and cw.channel = '__pregel_tasks'`,
+  values: (p: { threadId: string; parentId: string }) => [p.threadId, p.parentId],
+  row: (raw) => (raw.sends ?? []) as [Uint8Array, Uint8Array][],
+});
+
+/** Whether this run has committed a checkpoint of its own at the root: then its input is applied. */
+export const hasOwnCheckpoint = query({
+  name: "checkpoint.own",
+  text: "select 1 from public.checkpoints where run_id = $1 and checkpoint_ns = '' limit 1",
+  values: (p: { runId: string }) => [p.runId],
+  row: () => true,
+});
