@@ -103,8 +103,8 @@ export function startWorker(
     role,
   );
   const reap = async (): Promise<void> => {
-    const { requeued, buried } = await reapOnce({ db, bus }, { graceSeconds: leaseSeconds });
-    metrics.takeovers.inc(requeued + buried);
+    const { requeued, buried, cancelled } = await reapOnce({ db, bus }, { graceSeconds: leaseSeconds });
+    metrics.takeovers.inc(requeued + buried + cancelled);
     metrics.crashBudget.inc(buried);
   };
   const chores = [

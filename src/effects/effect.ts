@@ -35,7 +35,10 @@ export interface EffectOptions {
 export async function effect<R>(options: EffectOptions, dispatch: (key: string) => Promise<R>): Promise<R> {
   const config = getConfig();
   const runtime = config?.configurable?.[effectsKey] as EffectRuntime | undefined;
-  const taskId = (config as { executionInfo?: { taskId?: string } } | undefined)?.executionInfo?.taskId;
+  // Inside a tool the config is a child's: it has no execution info, but still the task's id.
+  const taskId =
+    (config as { executionInfo?: { taskId?: string } } | undefined)?.executionInfo?.taskId ??
+    (config?.configurable?.__pregel_task_id as string | undefined);
   if (runtime === undefined || taskId === undefined) {
     throw new Fatal(`effect ${options.name} was called outside a node of a run`, {
       code: "effect_outside_run",

@@ -17,12 +17,14 @@ interface Deps {
   run: RunRow;
   /** Repeats a statement while the database is away. */
   write: <T>(statement: () => Promise<T>) => Promise<T>;
+  /** Ends the attempt: a tool node turns what a tool throws into a message, and the model would try again. */
+  abort: (error: Error) => void;
 }
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 /** The ledger of one attempt. Positions are counted for each task and tool, in the order of the calls. */
-export function openEffects({ db, run, write }: Deps): EffectRuntime {
+export function openEffects({ db, run, write, abort }: Deps): EffectRuntime {
   const positions = new Map<string, number>();
   const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
   const next = (call: EffectCall): number => {
@@ -49,7 +51,7 @@ export function openEffects({ db, run, write }: Deps): EffectRuntime {
         one(await write(() => effects.prepareEffect(db, { ...lease, effectId: newId(), ...told }))),
       );
       await failpoint("effect.prepared");
-      const earlier = resultOf(row, call, argsDigest);
+      const earlier = orAbort(abort, () => resultOf(row, call, argsDigest));
       if (earlier !== undefined) return earlier.result as never;
       held(one(await write(() => effects.dispatchEffect(db, { ...lease, key }))));
       await failpoint("effect.dispatched");
@@ -74,6 +76,15 @@ function resultOf(
   throw new Fatal(`effect ${call.name} may have taken place before a crash: somebody must look`, {
     code: "effect_unknown",
   });
+}
+
+function orAbort<R>(abort: Deps["abort"], look: () => R): R {
+  try {
+    return look();
+  } catch (error) {
+    abort(error as Error);
+    throw error;
+  }
 }
 
 interface Dispatched extends Pick<Deps, "db" | "write"> {

@@ -8,7 +8,6 @@ import { getThread } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import type { PendingEvent, RunEvents } from "../domain/event.ts";
 import type { Outcome } from "../domain/outcome.ts";
-import type { CancelAction } from "../domain/run.ts";
 import { openEffects } from "../effects/ledger.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -34,8 +33,8 @@ export interface AttemptSignals {
   signal: AbortSignal;
   /** Stops it at the next step boundary. */
   control: RunControl;
-  /** What a cancel asked for, null while nobody did. */
-  cancelRequested: () => CancelAction | null;
+  /** Ends this attempt with an error that graph code must not be able to swallow. */
+  abort: (error: Error) => void;
   events: RunEvents;
   /** Repeats a statement while the database is away, and counts what the fence refused. */
   write: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
@@ -151,7 +150,12 @@ async function consume(
   { graph, run, signals, translator, prepared }: Consumption,
 ): Promise<boolean> {
   const { kwargs } = run;
-  const effects = openEffects({ db: deps.db, run, write: (statement) => signals.write("effect", statement) });
+  const effects = openEffects({
+    db: deps.db,
+    run,
+    write: (statement) => signals.write("effect", statement),
+    abort: signals.abort,
+  });
   const config = graphConfig({
     run,
     graph,

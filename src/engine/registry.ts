@@ -168,7 +168,10 @@ function ownCopy(graph: Graph): Graph {
 
 async function digestOfFolder(folder: string): Promise<string> {
   const hash = createHash("sha256");
-  const names = (await readdir(folder)).filter((name) => /\.[cm]?[jt]sx?$/.test(name)).sort();
+  const top = await readdir(folder);
+  // A graph in the project's own root: its packages are not part of it.
+  const found = top.includes("node_modules") ? top : await readdir(folder, { recursive: true });
+  const names = found.filter((name) => /\.[cm]?[jt]sx?$/.test(name)).sort();
   for (const name of names.slice(0, filesPerGraphMax))
     hash.update(name).update(await readFile(path.join(folder, name)));
   return hash.digest("hex");

@@ -14,7 +14,10 @@ const threadsPerPassMax = 200;
 
 export interface Reaped {
   requeued: number;
+  /** Ended by the crash budget. */
   buried: number;
+  /** Ended because somebody had asked them to stop. */
+  cancelled: number;
   promoted: number;
 }
 
@@ -26,12 +29,11 @@ export async function reapOnce(
   { db, bus }: { db: Database; bus: Bus },
   { graceSeconds, ignoreRestart = false }: { graceSeconds: number; ignoreRestart?: boolean },
 ): Promise<Reaped> {
-  const reaped: Reaped = { requeued: 0, buried: 0, promoted: 0 };
+  const reaped: Reaped = { requeued: 0, buried: 0, cancelled: 0, promoted: 0 };
   const expired = await settling.expiredLeases(db, { ignoreRestart, graceSeconds, limit: runsPerPassMax });
   for (const run of expired) {
     const end = await db.transaction((tx) => reap(tx, run));
-    if (end === "requeued") reaped.requeued += 1;
-    if (end === "buried") reaped.buried += 1;
+    if (end !== "renewed") reaped[end] += 1;
     bus.publish("run", run.run_id);
   }
   reaped.promoted = await promoteHeadless(db, { all: true });
@@ -39,7 +41,7 @@ export async function reapOnce(
   return reaped;
 }
 
-async function reap(tx: Queryable, run: RunRow): Promise<"requeued" | "buried" | "renewed"> {
+async function reap(tx: Queryable, run: RunRow): Promise<"requeued" | "buried" | "cancelled" | "renewed"> {
   await lockThread(tx, { threadId: run.thread_id, tenant: run.tenant });
   const lease = { runId: run.run_id, epoch: run.epoch };
   if (one(await settling.isExpired(tx, lease)) === undefined) return "renewed";
@@ -55,7 +57,7 @@ async function reap(tx: Queryable, run: RunRow): Promise<"requeued" | "buried" |
           ]
         : [];
     await settleInTransaction(tx, { run, outcome, finalEvents });
-    return "buried";
+    return outcome.kind === "dead" ? "buried" : "cancelled";
   }
   await settling.recordAttempt(tx, {
     ...lease,

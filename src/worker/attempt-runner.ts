@@ -97,7 +97,7 @@ export class AttemptRunner {
       return await runAttempt(this.#deps, run, {
         signal: this.#abort.signal,
         control: this.#control,
-        cancelRequested: () => this.#cancelRequested,
+        abort: (error) => this.abort(error),
         events,
         write: (kind, statement) => this.#write(kind, statement),
       });

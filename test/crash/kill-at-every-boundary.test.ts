@@ -113,6 +113,9 @@ async function killAt(boundary: string): Promise<void> {
     await checkInvariants(runtime.db, [...scenario.acknowledged]);
     const { rows } = await runtime.db.query({ text: `select "values" from holdfast.threads`, values: [] });
     expect(JSON.parse(String(rows[0]?.values)).log).toEqual(["a", "b", "gate:yes", "c", "d"]);
+    const calls = (await readFile(`${scenario.journal}.calls`, "utf8")).trim().split("\n");
+    expect(new Set(calls).size, "the world saw one payment").toBe(1);
+    expect(calls.length).toBeLessThanOrEqual(boundary.startsWith("effect.performed") ? 2 : 1);
     const done = (await readFile(scenario.journal, "utf8")).trim().split("\n");
     const repeated = done.length - nodesExpected.length;
     expect(repeated, `a kill repeats at most one step: ${done.join(" ")}`).toBeLessThanOrEqual(1);
@@ -150,6 +153,10 @@ describe("kill -9", () => {
         "interrupt.before_commit",
         "interrupt.written",
         "decision.taken",
+        "effect.prepared",
+        "effect.dispatched",
+        "effect.performed",
+        "effect.succeeded",
         "resume.before_commit",
         "resume.begun",
         "settle.before",

@@ -33,6 +33,8 @@ const start = (dataDir: string, more: { settings?: Record<string, string>; stopO
 function copyOfMade(): string {
   const dataDir = path.join(mkdtempSync(path.join(base, "t-")), "pg");
   for (const end of ["", ".mode", ".password"]) cpSync(made + end, dataDir + end, { recursive: true });
+  // Node 24 copies no modes of folders, and Postgres insists on this one.
+  chmodSync(dataDir, 0o700);
   return dataDir;
 }
 

@@ -1,5 +1,6 @@
 import { appendFileSync } from "node:fs";
 import { Annotation, END, interrupt, START, StateGraph } from "@langchain/langgraph";
+import { effect } from "holdfast";
 
 const State = Annotation.Root({
   log: Annotation<string[]>({ reducer: (a, b) => [...a, ...b], default: () => [] }),
@@ -8,12 +9,19 @@ const State = Annotation.Root({
 });
 type S = typeof State.State;
 
+/** The world: honours the key of a call, and writes down every call that it gets. */
+const pay = (state: S) =>
+  effect({ name: "pay", args: { amount: 100 }, onUnknown: "resend" }, async (key) => {
+    appendFileSync(`${state.journal}.calls`, `${key}\n`);
+    return { receipt: key.slice(0, 8) };
+  });
+
 const step = (name: string) => (state: S) => {
   appendFileSync(state.journal, `${name}\n`);
   return { log: [name] };
 };
 
-/** Two steps, a question, two steps. */
+/** Two steps, a question, two steps; the first of these pays. */
 export const recorded = new StateGraph(State)
   .addNode("a", step("a"))
   .addNode("b", step("b"))
@@ -21,7 +29,10 @@ export const recorded = new StateGraph(State)
     appendFileSync(state.journal, "gate\n");
     return { log: [`gate:${interrupt("ok?")}`] };
   })
-  .addNode("c", step("c"))
+  .addNode("c", async (state) => {
+    await pay(state);
+    return step("c")(state);
+  })
   .addNode("d", step("d"))
   .addEdge(START, "a")
   .addEdge("a", "b")

@@ -11,7 +11,6 @@ const streamModes = [
   "messages",
   "messages-tuple",
   "updates",
-  "events",
   "tasks",
   "checkpoints",
   "debug",
