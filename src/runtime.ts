@@ -103,16 +103,29 @@ export function startWorker(
     role,
   );
   const reap = async (): Promise<void> => {
-    const { requeued, buried, cancelled } = await reapOnce({ db, bus }, { graceSeconds: leaseSeconds });
+    const { requeued, buried, cancelled } = await reapOnce(
+      { db, bus },
+      {
+        graceSeconds: leaseSeconds,
+        onError: (error) => {
+          log.error({ error }, "a run whose worker is gone could not be given back");
+          return undefined;
+        },
+      },
+    );
     metrics.takeovers.inc(requeued + buried + cancelled);
     metrics.crashBudget.inc(buried);
+  };
+  const skipped = (error: unknown): number => {
+    log.error({ error }, "an expired question could not be answered");
+    return 0;
   };
   const chores = [
     new Chore({ name: "reap", everyMillis: role.reapMillis, runOnce: reap, log }),
     new Chore({
       name: "schedule",
       everyMillis: scheduleMillis,
-      runOnce: () => scheduleOnce({ db, bus }),
+      runOnce: () => scheduleOnce({ db, bus }, skipped),
       log,
     }),
     new Chore({ name: "prune", everyMillis: pruneMillis, runOnce: () => pruneOnce({ db, bus }), log }),

@@ -38,10 +38,16 @@ export interface SaverOptions {
   holder: Holder;
   events?: StepEvents;
   serializer?: SerializerProtocol;
+  /** Refuses the commit of a step: for a look at what a parked node asks, which must go no further. */
+  noSteps?: boolean;
   /** Kept with every checkpoint, so that history can be searched by it. */
   metadata?: Record<string, unknown>;
   /** Repeats a statement whose outcome is unknown, and counts what the fence refused. */
   write?: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
+}
+
+export class StepRefused extends Error {
+  override readonly name = "StepRefused";
 }
 
 export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect" | "read";
@@ -56,15 +62,17 @@ export class FencedSaver extends PostgresSaver {
   readonly #on: Queryable;
   readonly #holder: Holder;
   readonly #events: StepEvents;
+  readonly #noSteps: boolean;
   readonly #metadata: Record<string, unknown>;
   readonly #write: NonNullable<SaverOptions["write"]>;
 
-  constructor({ db, on, holder, events, serializer, write, metadata }: SaverOptions) {
+  constructor({ db, on, holder, events, serializer, write, metadata, noSteps }: SaverOptions) {
     super(db.pool, serializer ?? strictSerializer);
     this.#on = on ?? db;
     this.#holder = holder;
     this.#events = events ?? noEvents;
     this.#metadata = metadata ?? {};
+    this.#noSteps = noSteps ?? false;
     this.#write = write ?? ((_kind, statement) => statement());
   }
 
@@ -117,6 +125,7 @@ export class FencedSaver extends PostgresSaver {
       checkpoint_ns: ns = "",
       checkpoint_id: parentId = null,
     } = config.configurable ?? {};
+    if (this.#noSteps) throw new StepRefused("the graph went on without the answer");
     const { channel_values: values, ...rest } = checkpoint;
     const blobs = await this.#dumpChannels(values, newVersions);
     const holder = this.#owner(threadId);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
+import { z } from "zod";
 import type { Database } from "./pool.ts";
 
 /** What can be woken for. Waking is a hint: every subscriber polls as well. */
@@ -8,10 +9,13 @@ export type Topic = (typeof topics)[number];
 
 /** NOTIFY serialises commits, so it is sent outside the write, at most once per channel in this time. */
 const coalesceMillis = 20;
-const idsPerNotificationMax = 100;
+/** Three topics of so many uuids stay below the 8,000 bytes that a notification may have. */
+const idsPerNotificationMax = 50;
 const probeMillis = 2_000;
 const reconnectMillis = 500;
 const channel = "holdfast";
+
+const notification = z.array(z.tuple([z.enum(topics), z.array(z.string())]));
 
 type Listener = (id: string) => void;
 
@@ -112,6 +116,12 @@ async function probe(client: pg.Client, signal: AbortSignal): Promise<void> {
 }
 
 function deliver(payload: string | undefined, emit: (topic: Topic, id: string) => void): void {
-  const parsed = JSON.parse(payload ?? "[]") as [Topic, string[]][];
+  let parsed: [Topic, string[]][];
+  try {
+    parsed = notification.parse(JSON.parse(payload ?? ""));
+  } catch {
+    // Somebody else's words, or another version's: anything may have happened.
+    parsed = topics.map((topic) => [topic, ["*"]]);
+  }
   for (const [topic, ids] of parsed) for (const id of ids) emit(topic, id);
 }

@@ -21,7 +21,7 @@ export class SchemaTooNew extends Error {
 /** Brings the schema up to date, one transaction for each file, under an advisory lock. Returns what it applied. */
 export async function migrate(url: string): Promise<string[]> {
   const db = openDatabase({ url, connectionsMax: 2, applicationName: "holdfast-migrate" });
-  const session = await db.dedicated();
+  const session = await db.dedicated({ patient: true });
   try {
     await session.query("select pg_advisory_lock($1)", [migrationLock]);
     return await migrateLocked(db, session);

@@ -1,7 +1,7 @@
 // The pool: this room is the only one that knows pg. It gives connections that cannot kill the process and
 // queries that cannot wait for ever. It must not know any table. Read next: query.ts, queries/.
 import pg from "pg";
-import { isConnectionFault } from "../domain/classify.ts";
+import { isDatabaseFault } from "../domain/classify.ts";
 import { DatabaseAway } from "../domain/errors.ts";
 import type { Queryable } from "./query.ts";
 
@@ -22,8 +22,8 @@ export interface DatabaseOptions {
 export interface Database extends Queryable {
   /** Runs `work` in one transaction; any throw rolls back. The connection is dropped after an error. */
   transaction<T>(work: (client: Queryable) => Promise<T>): Promise<T>;
-  /** A connection of its own for LISTEN and for sessions that hold advisory locks. */
-  dedicated(): Promise<pg.Client>;
+  /** A connection of its own for LISTEN; `patient` for migrations, which may wait and work for long. */
+  dedicated(options?: { patient: boolean }): Promise<pg.Client>;
   readonly pool: pg.Pool;
   close(): Promise<void>;
 }
@@ -58,8 +58,9 @@ export function openDatabase(options: DatabaseOptions): Database {
     pool,
     query: (statement) => pool.query(statement).catch(named),
     transaction: (work) => inTransaction(pool, work),
-    dedicated: async () => {
-      const client = new pg.Client({ ...connection, statement_timeout: 0 });
+    dedicated: async ({ patient } = { patient: false }) => {
+      const limits = patient ? { statement_timeout: 0, query_timeout: 0 } : {};
+      const client = new pg.Client({ ...connection, ...limits });
       client.on("error", ignore);
       await client.connect();
       return client;
@@ -86,10 +87,10 @@ async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) => Prom
   }
 }
 
-/** A reset link to Postgres and one to a model look alike by then: the name says which it was. */
+/** A fault of our Postgres and one of a model or of a graph's own database look alike by then: the name tells. */
 function named(error: unknown): never {
-  if (isConnectionFault(error)) {
-    throw new DatabaseAway(`the link to Postgres broke: ${(error as Error).message}`, { cause: error });
+  if (isDatabaseFault(error)) {
+    throw new DatabaseAway(`Postgres: ${(error as Error).message}`, { cause: error });
   }
   throw error;
 }

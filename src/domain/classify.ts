@@ -67,20 +67,18 @@ interface Traits {
   query?: unknown;
 }
 
-/** True for a link that broke, as the database driver reports it: no answer from a server is in it. */
-export function isConnectionFault(error: unknown): boolean {
+/** True for a link that broke and for a server that is away, full or busy, as the database driver reports it. */
+export function isDatabaseFault(error: unknown): boolean {
   const { code, message, severity } = (error ?? {}) as Traits;
-  if (severity !== undefined) return false;
+  if (severity !== undefined) return typeof code === "string" && databaseAway.test(code);
   if (typeof code === "string" && socketCodes.has(code)) return true;
   return typeof message === "string" && poolMessages.test(message);
 }
 
-/** True when the error says that Postgres could not be reached or asked to be tried again. */
+/** True when our own database could not be reached or asked to be tried again; the pool names its errors so. */
 export function isDatabaseAway(error: unknown): boolean {
   return causeChain(error).some((link) => {
-    const { code, name, severity } = link as Traits;
-    if (name === "DatabaseAway") return true;
-    return typeof code === "string" && severity !== undefined && databaseAway.test(code);
+    return (link as Traits).name === "DatabaseAway";
   });
 }
 
@@ -114,6 +112,12 @@ function fromModelError(link: Traits, error: unknown): AppError {
 
 function fromTraits(link: Traits, error: unknown): AppError | undefined {
   const { status, code, name } = link;
+  // A database that graph code talks to: its faults are charged, or a statement that never works is tried for ever.
+  if (link.severity !== undefined && isDatabaseFault(link))
+    return new Transient(`a database of the graph: ${textOf(link.message)}`, {
+      kind: "network",
+      cause: error,
+    });
   if (name === "GraphRecursionError")
     return new Fatal(textOf(link.message), { code: "recursion_limit", cause: error });
   if (name === "UnstorableValue")

@@ -1,6 +1,7 @@
 import { type AppError, causeChain, classify } from "./classify.ts";
 import type { Outcome } from "./outcome.ts";
 import type { CancelAction, RunError } from "./run.ts";
+import { storable } from "./text.ts";
 
 /** Source: five attempts, waits 2, 4, 8, 16 s (32 and up to 60 s where more are allowed), jitter only upward. */
 export const retryPolicy = { attemptsMax: 5, baseMs: 2_000, capMs: 60_000, jitterMax: 0.5 } as const;
@@ -14,6 +15,7 @@ export interface RetryPolicy {
 const retryAfterMsMax = 3_600_000;
 const databaseDelayMs = 1_000;
 const messageCharsMax = 4_000;
+const nameCharsMax = 200;
 
 export interface Failure {
   error: unknown;
@@ -21,6 +23,8 @@ export interface Failure {
   failures: number;
   policy: RetryPolicy;
   cancelRequested: CancelAction | null;
+  /** Whether this worker is stopping the attempt to give the run back. Graph code may throw a Cancelled of its own. */
+  stopping: boolean;
   /** In [0, 1): the dice are the caller's. */
   random: number;
 }
@@ -36,7 +40,7 @@ export function decide(failure: Failure): Outcome | null {
   const cause = classify(failure.error);
   if (cause.name === "LeaseLost") return null;
   if (failure.cancelRequested !== null) return { kind: "cancelled", action: failure.cancelRequested };
-  if (cause.name === "Cancelled") return { kind: "released" };
+  if (cause.name === "Cancelled" && failure.stopping) return { kind: "released" };
   if (cause.name !== "Transient")
     return { kind: "dead", status: "error", error: describe(cause, failure.error) };
   const error = describe(cause, failure.error);
@@ -61,11 +65,11 @@ export function describe(cause: AppError, original: unknown): RunError {
     cause.name === "Fatal" ? cause.code : cause.name === "Transient" ? cause.kind : cause.name.toLowerCase();
   const error: RunError = {
     code,
-    name: first?.name ?? cause.name,
-    message: (first?.message ?? cause.message).slice(0, messageCharsMax),
+    name: storable(String(first?.name ?? cause.name), nameCharsMax),
+    message: storable(first?.message ?? cause.message, messageCharsMax),
   };
   if (chain.length > 1)
-    error.causes = chain.slice(1).map((link) => `${link.name}: ${link.message}`.slice(0, messageCharsMax));
-  if (first?.stack !== undefined) error.stack = first.stack.slice(0, messageCharsMax);
+    error.causes = chain.slice(1).map((link) => storable(`${link.name}: ${link.message}`, messageCharsMax));
+  if (first?.stack !== undefined) error.stack = storable(first.stack, messageCharsMax);
   return error;
 }

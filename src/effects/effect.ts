@@ -6,6 +6,10 @@ export const effectsKey = "__holdfast_effects";
 
 export interface EffectCall {
   taskId: string;
+  /** Which execution of the task this is: a retry of LangGraph's own asks for the same calls again. */
+  execution: number;
+  /** The checkpoint that the task runs on. Without it in the database, its id is another one on the next attempt. */
+  checkpoint: { ns: string; id: string };
   name: string;
   args: unknown;
   onUnknown: "resend" | "stop";
@@ -14,6 +18,20 @@ export interface EffectCall {
 export interface EffectRuntime {
   /** Performs a call once for its task and position, or returns what it returned before. */
   perform<R>(call: EffectCall, dispatch: (key: string) => Promise<R>): Promise<R>;
+}
+
+interface Executed {
+  executionInfo?: { taskId?: string; nodeAttempt?: number };
+}
+
+/** A task's namespace is its checkpoint's with the task behind it; the map has the checkpoint of each namespace. */
+function checkpointOf(config: { configurable?: Record<string, unknown> }): { ns: string; id: string } {
+  const { checkpoint_ns: own, checkpoint_map: map } = (config.configurable ?? {}) as {
+    checkpoint_ns?: string;
+    checkpoint_map?: Record<string, string>;
+  };
+  const ns = (own ?? "").split("|").slice(0, -1).join("|");
+  return { ns, id: map?.[ns] ?? "" };
 }
 
 export interface EffectOptions {
@@ -37,7 +55,7 @@ export async function effect<R>(options: EffectOptions, dispatch: (key: string) 
   const runtime = config?.configurable?.[effectsKey] as EffectRuntime | undefined;
   // Inside a tool the config is a child's: it has no execution info, but still the task's id.
   const taskId =
-    (config as { executionInfo?: { taskId?: string } } | undefined)?.executionInfo?.taskId ??
+    (config as Executed | undefined)?.executionInfo?.taskId ??
     (config?.configurable?.__pregel_task_id as string | undefined);
   if (runtime === undefined || taskId === undefined) {
     throw new Fatal(`effect ${options.name} was called outside a node of a run`, {
@@ -45,5 +63,9 @@ export async function effect<R>(options: EffectOptions, dispatch: (key: string) 
     });
   }
   const { name, args, onUnknown = "stop" } = options;
-  return runtime.perform({ taskId, name, args, onUnknown }, dispatch);
+  const execution = (config as Executed).executionInfo?.nodeAttempt ?? 1;
+  return runtime.perform(
+    { taskId, execution, checkpoint: checkpointOf(config), name, args, onUnknown },
+    dispatch,
+  );
 }

@@ -1,14 +1,17 @@
 // The ledger of effects: what a run did to the world, so that it does it once. This room knows no graph and no
 // HTTP. Read next: effect.ts (what authors call), src/db/queries/effects.ts (the guarded moves).
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import canonicalize from "canonicalize";
 import type { Database } from "../db/pool.ts";
+import { getCheckpointId } from "../db/queries/checkpoint-reads.ts";
 import * as effects from "../db/queries/effects.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
 import { classify } from "../domain/classify.ts";
 import { Fatal, LeaseLost } from "../domain/errors.ts";
 import { newId } from "../domain/ids.ts";
+import { storable } from "../domain/text.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import type { EffectCall, EffectRuntime } from "./effect.ts";
 
@@ -21,43 +24,80 @@ interface Deps {
   abort: (error: Error) => void;
 }
 
+const messageCharsMax = 4_000;
+/** How long an attempt that has failed waits for calls under way, so that their outcome is known. */
+const idleMillisMax = 10_000;
+
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 /** The ledger of one attempt. Positions are counted for each task and tool, in the order of the calls. */
-export function openEffects({ db, run, write, abort }: Deps): EffectRuntime {
+export function openEffects({ db, run, write, abort }: Deps): EffectRuntime & { idle(): Promise<void> } {
   const positions = new Map<string, number>();
   const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
   const next = (call: EffectCall): number => {
-    const position = positions.get(`${call.taskId}|${call.name}`) ?? 0;
-    positions.set(`${call.taskId}|${call.name}`, position + 1);
+    const place = `${call.taskId}|${call.execution}|${call.name}`;
+    const position = positions.get(place) ?? 0;
+    positions.set(place, position + 1);
     return position;
   };
+  const perform = async <R>(call: EffectCall, dispatch: (key: string) => Promise<R>): Promise<R> => {
+    const ordinal = next(call);
+    await orAbort(abort, () => checkpointed({ db, run }, call));
+    const key = sha256([run.tenant, run.thread_id, call.taskId, ordinal, call.name].join("|"));
+    const args = canonicalize(call.args ?? null) ?? "null";
+    const argsDigest = sha256(args);
+    const told = { tenant: run.tenant, taskId: call.taskId, ordinal, tool: call.name, key, argsDigest, args };
+    const prepare = () => effects.prepareEffect(db, { ...lease, effectId: newId(), ...told });
+    // Twice: when a repeated statement waited for its own first try, its snapshot does not show that row yet.
+    const row = held(one(await prepareAgain(write, prepare)));
+    await failpoint("effect.prepared");
+    const earlier = await orAbort(abort, async () => resultOf(row, call, argsDigest));
+    if (earlier !== undefined) return earlier.result as R;
+    held(one(await write(() => effects.dispatchEffect(db, { ...lease, key }))));
+    await failpoint("effect.dispatched");
+    return settleAfter({ db, lease, key, write }, dispatch);
+  };
+  const open = new Set<Promise<unknown>>();
   return {
-    async perform(call, dispatch) {
-      const ordinal = next(call);
-      const key = sha256([run.tenant, run.thread_id, call.taskId, ordinal, call.name].join("|"));
-      const args = canonicalize(call.args ?? null) ?? "null";
-      const argsDigest = sha256(args);
-      const told = {
-        tenant: run.tenant,
-        taskId: call.taskId,
-        ordinal,
-        tool: call.name,
-        key,
-        argsDigest,
-        args,
-      };
-      const row = held(
-        one(await write(() => effects.prepareEffect(db, { ...lease, effectId: newId(), ...told }))),
-      );
-      await failpoint("effect.prepared");
-      const earlier = orAbort(abort, () => resultOf(row, call, argsDigest));
-      if (earlier !== undefined) return earlier.result as never;
-      held(one(await write(() => effects.dispatchEffect(db, { ...lease, key }))));
-      await failpoint("effect.dispatched");
-      return settleAfter({ db, lease, key, write }, dispatch);
+    perform(call, dispatch) {
+      const performed = perform(call, dispatch);
+      open.add(performed);
+      const done = (): boolean => open.delete(performed);
+      performed.then(done, done);
+      return performed;
+    },
+    async idle() {
+      await Promise.race([Promise.allSettled(open), sleep(idleMillisMax, undefined, { ref: false })]);
     },
   };
+}
+
+type Write = Deps["write"];
+
+function prepareAgain(
+  write: Write,
+  prepare: () => Promise<effects.EffectRow[]>,
+): Promise<effects.EffectRow[]> {
+  return write(async () => {
+    const rows = await prepare();
+    return rows.length > 0 ? rows : prepare();
+  });
+}
+
+/** A task of a subgraph without a checkpointer gets another id when it is repeated, and so would its effects. */
+async function checkpointed(
+  { db, run }: Pick<Deps, "db" | "run">,
+  { checkpoint, name }: EffectCall,
+): Promise<void> {
+  const { ns, id: checkpointId } = checkpoint;
+  const found = await getCheckpointId(db, { threadId: run.thread_id, ns, checkpointId });
+  if (found.length > 0) return;
+  throw new Fatal(
+    `effect ${name} sits in a subgraph without a checkpointer: compile it without "checkpointer: false"`,
+    {
+      code: "effect_needs_checkpointer",
+    },
+  );
 }
 
 /** The stored result of a call that has taken place; undefined when it is to be made. Throws when a human must look. */
@@ -78,9 +118,9 @@ function resultOf(
   });
 }
 
-function orAbort<R>(abort: Deps["abort"], look: () => R): R {
+async function orAbort<R>(abort: Deps["abort"], look: () => Promise<R>): Promise<R> {
   try {
-    return look();
+    return await look();
   } catch (error) {
     abort(error as Error);
     throw error;
@@ -106,7 +146,7 @@ async function settleAfter<R>(
   try {
     result = await dispatch(key);
   } catch (error) {
-    await settle("unknown", null, { message: classify(error).message });
+    await settle("unknown", null, { message: storable(classify(error).message, messageCharsMax) });
     throw error;
   }
   await failpoint("effect.performed");

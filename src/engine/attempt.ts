@@ -13,7 +13,7 @@ import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Tracing } from "../observe/tracing.ts";
 import { graphConfig } from "./config.ts";
-import { meetChangedGraph } from "./graph-version.ts";
+import { goOnWithChangedGraph, meetChangedGraph } from "./graph-version.ts";
 import { prepareInput } from "./input.ts";
 import type { Graph, Registry } from "./registry.ts";
 import { ChunkTranslator, langGraphModes, type NativeMode } from "./stream.ts";
@@ -52,25 +52,19 @@ export async function runAttempt(
   signals: AttemptSignals,
 ): Promise<AttemptEnd> {
   const { db, registry } = deps;
-  const holder = { kind: "run", runId: run.run_id, threadId: run.thread_id, epoch: run.epoch } as const;
-  const metadata = {
-    run_id: run.run_id,
-    graph_id: run.graph_id,
-    assistant_id: run.assistant_id,
-    run_attempt: run.attempt,
-  };
-  const saver = new FencedSaver({ db, holder, events: signals.events, write: signals.write, metadata });
   const opened = await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
+  const version = registry.version(run.graph_id, opened);
+  const own = { db, holder: holderOf(run), write: signals.write, metadata: metadataOf(run, version) };
+  const saver = new FencedSaver({ ...own, events: signals.events });
   const graph: Graph = Object.assign(opened, { checkpointer: saver });
-  const version = registry.version(run.graph_id, graph);
 
   await announce(graph, run, signals.events);
-  await checkVersion(deps, {
-    graph,
-    run,
-    version,
-    quiet: new FencedSaver({ db, holder, write: signals.write, metadata }),
-  });
+  await goOnWithChangedGraph({ graph, saver, version }, run);
+  if (await meetsAnother(deps, run, version)) {
+    const { config } = invocationOf(deps, { graph, run, signals, fork: {} });
+    const probe = new FencedSaver({ ...own, noSteps: true });
+    await meetChangedGraph({ db, graph, saver: probe, config }, run);
+  }
   const write = <T>(statement: () => Promise<T>): Promise<T> => signals.write("input", statement);
   const read = <T>(statement: () => Promise<T>): Promise<T> => signals.write("read", statement);
   const prepared = await prepareInput({ db, graph, saver, write, read }, run);
@@ -99,17 +93,25 @@ async function announce(graph: Graph, run: RunRow, events: RunEvents): Promise<v
   if (createdAt !== undefined) events.ready({ event: "values", data: toWire(values), step: null });
 }
 
-async function checkVersion(
-  { db }: AttemptDeps,
-  { graph, run, version, quiet }: { graph: Graph; run: RunRow; version: string; quiet: FencedSaver },
-): Promise<void> {
+/** Whether this run continues a thread that was parked by another version of its graph. */
+async function meetsAnother({ db }: AttemptDeps, run: RunRow, version: string): Promise<boolean> {
   const continues = run.resume !== null ? !run.input_applied : (run.kwargs.input ?? null) === null;
-  if (!continues || run.kwargs.checkpoint !== undefined) return;
+  if (!continues || run.kwargs.checkpoint !== undefined || run.kwargs.command?.goto != null) return false;
   const thread = one(await getThread(db, { threadId: run.thread_id, tenant: run.tenant }));
   const parkedBy = thread?.graph_version ?? null;
-  if (parkedBy === null || parkedBy === version || run.kwargs.command?.goto != null) return;
-  await meetChangedGraph({ db, graph, saver: quiet }, run);
+  return parkedBy !== null && parkedBy !== version;
 }
+
+const holderOf = (run: RunRow) =>
+  ({ kind: "run", runId: run.run_id, threadId: run.thread_id, epoch: run.epoch }) as const;
+
+const metadataOf = (run: RunRow, version: string): Record<string, unknown> => ({
+  run_id: run.run_id,
+  graph_id: run.graph_id,
+  graph_version: version,
+  assistant_id: run.assistant_id,
+  run_attempt: run.attempt,
+});
 
 function translatorOf({ log, metrics }: AttemptDeps, run: RunRow, events: RunEvents): ChunkTranslator {
   const { kwargs } = run;
@@ -150,20 +152,7 @@ async function consume(
   { graph, run, signals, translator, prepared }: Consumption,
 ): Promise<boolean> {
   const { kwargs } = run;
-  const effects = openEffects({
-    db: deps.db,
-    run,
-    write: (statement) => signals.write("effect", statement),
-    abort: signals.abort,
-  });
-  const config = graphConfig({
-    run,
-    graph,
-    fork: prepared.fork,
-    effects,
-    tracing: deps.tracing,
-    metrics: deps.metrics,
-  });
+  const { config, effects } = invocationOf(deps, { graph, run, signals, fork: prepared.fork });
   const before = kwargs.interrupt_before;
   const after = kwargs.interrupt_after;
   try {
@@ -172,7 +161,6 @@ async function consume(
       streamMode: langGraphModes(kwargs.stream_mode),
       subgraphs: true,
       durability: "sync",
-      signal: signals.signal,
       control: signals.control,
       ...(before === undefined ? {} : { interruptBefore: before as never }),
       ...(after === undefined ? {} : { interruptAfter: after as never }),
@@ -181,8 +169,24 @@ async function consume(
     return false;
   } catch (error) {
     if (isGraphDrained(error)) return true;
+    // A branch failed while another one's call was under way: its outcome must be known before the run moves.
+    await effects.idle();
     throw error;
   }
+}
+
+type Invocation = Pick<Consumption, "graph" | "run" | "signals"> & { fork: Record<string, unknown> };
+
+function invocationOf(deps: AttemptDeps, { graph, run, signals, fork }: Invocation) {
+  const effects = openEffects({
+    db: deps.db,
+    run,
+    write: (statement) => signals.write("effect", statement),
+    abort: signals.abort,
+  });
+  const { tracing, metrics } = deps;
+  const config = graphConfig({ run, graph, fork, effects, tracing, metrics });
+  return { effects, config: { ...config, signal: signals.signal } };
 }
 
 /** LangGraph's interrupt ids are the same for every question of a node; clients get the questions' own. */

@@ -53,6 +53,7 @@ async function* frames(
         seq = page.events.at(-1)?.seq ?? seq;
         yield page.events.map(frame).join("");
       } else if (page?.ended) {
+        if (page.gone) yield frame({ event: "error", data: goneError });
         return;
       } else {
         await pause(deps, { wake, nextBeat, signal });
@@ -79,7 +80,14 @@ interface Page {
   events: { seq: number; event: string; data: string }[];
   /** The run has ended, or is gone: after an empty page no further event can come. */
   ended: boolean;
+  /** The run was deleted: its stream breaks off, and must not look complete. */
+  gone: boolean;
 }
+
+const goneError = JSON.stringify({
+  error: "NotFound",
+  message: "the run was deleted while its stream was read",
+});
 
 /** Undefined while the database is away: the client keeps its connection and gets the rest later. */
 async function readPage({ db, log }: HttpDeps, runId: string, afterSeq: number): Promise<Page | undefined> {
@@ -87,7 +95,7 @@ async function readPage({ db, log }: HttpDeps, runId: string, afterSeq: number):
     const rows = await readEvents(db, { runId, afterSeq, limit: eventsPerReadMax, bytes: bytesPerReadMax });
     const events = rows.flatMap(({ seq, event, data }) => (seq === null ? [] : [{ seq, event, data }]));
     const status = rows[0]?.status as RunStatus | undefined;
-    return { events, ended: status === undefined || isTerminal(status) };
+    return { events, ended: status === undefined || isTerminal(status), gone: status === undefined };
   } catch (error) {
     if (!(classify(error) instanceof Transient)) throw error;
     log.warn({ error, run_id: runId }, "a stream waits for the database");

@@ -41,6 +41,11 @@ export async function bindResume(
 ): Promise<ResumeAnswer[] | null> {
   const resume = request.kwargs.command?.resume;
   if (resume === undefined || resume === null) return null;
+  if (request.afterSeconds > 0) {
+    throw new InvalidInput("after_seconds: an answer is given now, it cannot wait", {
+      field: "after_seconds",
+    });
+  }
   if (open.some((run) => run.status === "queued" || run.status === "running")) {
     throw new Conflict(
       `Thread ${request.threadId} is running: its question can be answered when it waits again`,

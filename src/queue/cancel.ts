@@ -10,7 +10,7 @@ import * as threads from "../db/queries/threads.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { NotFound } from "../domain/errors.ts";
 import { type CancelAction, isTerminal } from "../domain/run.ts";
-import { undo } from "./settle.ts";
+import { endWaiting } from "./end-waiting.ts";
 
 interface RunName {
   tenant: string;
@@ -30,7 +30,9 @@ export async function cancelRun(
     const found = await lockedRun(tx, { tenant, threadId, runId });
     if (isTerminal(found.status)) return found;
     if (found.status === "running") return one(await runs.requestCancel(tx, { runId, action })) ?? found;
-    return cancelWaitingRun(tx, found, action);
+    const ended = await endWaiting(tx, found, action);
+    await rest(tx, threadId, found.epoch);
+    return ended;
   });
   bus.publish("cancel", runId);
   bus.publish("run", runId);
@@ -38,26 +40,14 @@ export async function cancelRun(
   return run;
 }
 
-/** The thread's lock is held: nobody claims the run meanwhile, except by the claim's own row lock. */
-async function cancelWaitingRun(tx: Queryable, run: RunRow, action: CancelAction): Promise<RunRow> {
-  const { run_id: runId, thread_id: threadId, epoch } = run;
-  if (action === "rollback") await undo(tx, run);
-  const ended =
-    action === "rollback"
-      ? one(await runs.removeRun(tx, { runId }))
-      : one(await runs.cancelWaiting(tx, { runId }));
-  // Claimed between our look and our update: then it runs, and is asked instead.
-  if (ended === undefined) return one(await runs.requestCancel(tx, { runId, action })) ?? run;
-  // Its answer was never used: the question is open again.
-  if (run.resume !== null && !run.input_applied) await reopenEscalations(tx, { runId, threadId });
-  await rest(tx, threadId, epoch);
-  return ended;
-}
-
 /** Deletes one run, whatever it does. A holder finds its lease gone and writes nothing more. Throws NotFound. */
 export async function deleteRun({ db, bus }: { db: Database; bus: Bus }, name: RunName): Promise<void> {
   await db.transaction(async (tx) => {
     const run = await lockedRun(tx, name);
+    // A resume that has not used its answer gives its question back; what a run did stays, as the state shows it.
+    if (run.resume !== null && !run.input_applied) {
+      await reopenEscalations(tx, { runId: name.runId, threadId: name.threadId });
+    }
     await runs.removeRunningToo(tx, { runId: name.runId });
     if (!isTerminal(run.status)) await rest(tx, name.threadId, run.epoch);
   });

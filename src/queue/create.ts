@@ -11,6 +11,7 @@ import { newId } from "../domain/ids.ts";
 import type { MultitaskStrategy, ResumeAnswer } from "../domain/run.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { bindResume } from "./bind.ts";
+import { endWaiting } from "./end-waiting.ts";
 import type { CreateRun } from "./request.ts";
 
 export interface Accepted {
@@ -101,8 +102,7 @@ async function makeRoom(tx: Queryable, strategy: MultitaskStrategy, open: RunRow
   }
   for (const run of open) {
     if (run.status === "running") await runs.requestCancel(tx, { runId: run.run_id, action: strategy });
-    else if (strategy === "rollback") await runs.removeRun(tx, { runId: run.run_id });
-    else await runs.cancelWaiting(tx, { runId: run.run_id });
+    else await endWaiting(tx, run, strategy);
   }
 }
 

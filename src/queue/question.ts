@@ -4,6 +4,9 @@ import type { RunRow } from "../db/queries/rows.ts";
 import { allowedResponses, detailOf } from "../domain/escalation.ts";
 import { newId } from "../domain/ids.ts";
 import type { Question } from "../domain/outcome.ts";
+import { storable } from "../domain/text.ts";
+
+const reasonCharsMax = 4_000;
 
 /**
  * The id a client sees for a question. LangGraph's own is the same for every question of one node, so a second
@@ -39,9 +42,12 @@ export function escalationOf(run: RunRow, question: Question): NewEscalation {
     checkpointId: question.checkpointId,
     payload,
     payloadDigest: createHash("sha256").update(payload).digest("hex"),
-    reasons: detail.reasons,
+    reasons: detail.reasons.map(({ code, message }) => ({
+      code: storable(String(code), reasonCharsMax),
+      message: storable(String(message), reasonCharsMax),
+    })),
     allowed: allowedResponses(question.payload),
-    assignee: detail.assignee ?? null,
+    assignee: detail.assignee === undefined ? null : storable(String(detail.assignee), reasonCharsMax),
     priority: detail.priority ?? 0,
     slaSeconds: detail.sla_seconds ?? null,
     expiresInSeconds: detail.expires_in_seconds ?? null,

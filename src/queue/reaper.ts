@@ -12,6 +12,17 @@ export const crashesMax = 3;
 const runsPerPassMax = 200;
 const threadsPerPassMax = 200;
 
+export interface ReapOptions {
+  graceSeconds: number;
+  ignoreRestart?: boolean;
+  /** Called for a run that cannot be reaped, so that it does not stand in the way of the others. */
+  onError?: (error: unknown) => undefined;
+}
+
+const rethrow = (error: unknown): never => {
+  throw error;
+};
+
 export interface Reaped {
   requeued: number;
   /** Ended by the crash budget. */
@@ -27,12 +38,13 @@ export interface Reaped {
  */
 export async function reapOnce(
   { db, bus }: { db: Database; bus: Bus },
-  { graceSeconds, ignoreRestart = false }: { graceSeconds: number; ignoreRestart?: boolean },
+  { graceSeconds, ignoreRestart = false, onError = rethrow }: ReapOptions,
 ): Promise<Reaped> {
   const reaped: Reaped = { requeued: 0, buried: 0, cancelled: 0, promoted: 0 };
   const expired = await settling.expiredLeases(db, { ignoreRestart, graceSeconds, limit: runsPerPassMax });
-  for (const run of expired) {
-    const end = await db.transaction((tx) => reap(tx, run));
+  for (const { run, progressed } of expired) {
+    const end = await db.transaction((tx) => reap(tx, run, progressed)).catch(onError);
+    if (end === undefined) continue;
     if (end !== "renewed") reaped[end] += 1;
     bus.publish("run", run.run_id);
   }
@@ -41,11 +53,15 @@ export async function reapOnce(
   return reaped;
 }
 
-async function reap(tx: Queryable, run: RunRow): Promise<"requeued" | "buried" | "cancelled" | "renewed"> {
+async function reap(
+  tx: Queryable,
+  run: RunRow,
+  progressed: boolean,
+): Promise<"requeued" | "buried" | "cancelled" | "renewed"> {
   await lockThread(tx, { threadId: run.thread_id, tenant: run.tenant });
   const lease = { runId: run.run_id, epoch: run.epoch };
   if (one(await settling.isExpired(tx, lease)) === undefined) return "renewed";
-  const outcome = burial(run);
+  const outcome = burial(run, progressed);
   if (outcome !== null) {
     const finalEvents =
       outcome.kind === "dead"
@@ -68,14 +84,15 @@ async function reap(tx: Queryable, run: RunRow): Promise<"requeued" | "buried" |
     delayMs: null,
     startedAt: run.started_at,
   });
-  const moved = await settling.requeueCrashed(tx, lease);
+  const moved = await settling.requeueCrashed(tx, { ...lease, progressed });
   return moved.length === 1 ? "requeued" : "renewed";
 }
 
 /** Runs that must not go back into the queue: somebody asked them to stop, or they take their workers along. */
-function burial(run: RunRow): Outcome | null {
+function burial(run: RunRow, progressed: boolean): Outcome | null {
   if (run.cancel_requested !== null) return { kind: "cancelled", action: run.cancel_requested };
-  if (run.crashes + 1 < crashesMax) return null;
+  // A run that got on since its last crash is not what kills its workers.
+  if ((progressed ? 0 : run.crashes) + 1 < crashesMax) return null;
   const message = `the worker of this run died ${crashesMax} times while it ran`;
   return { kind: "dead", status: "error", error: { code: "crash_budget", name: "WorkerCrashed", message } };
 }

@@ -19,17 +19,24 @@ export const temporarySecondsMax = 120;
 /** Clients may repeat a request with the same key for this long. */
 export const idempotencySecondsMax = 24 * 3600;
 
+const rethrow = (error: unknown): never => {
+  throw error;
+};
+
 interface Deps {
   db: Database;
   bus: Bus;
 }
 
 /** Delayed runs that came due become heads; escalations past their expiry are answered as their gate said. */
-export async function scheduleOnce({ db, bus }: Deps): Promise<{ promoted: number; expired: number }> {
+export async function scheduleOnce(
+  { db, bus }: Deps,
+  onError: (error: unknown) => number = rethrow,
+): Promise<{ promoted: number; expired: number }> {
   const promoted = await promoteHeadless(db, { all: false });
   let expired = 0;
   for (const question of await expiredEscalations(db, { limit: escalationsPerPassMax })) {
-    expired += await answerExpired(db, question);
+    expired += await answerExpired(db, question).catch(onError);
   }
   if (promoted + expired > 0) bus.publish("queue", "*");
   return { promoted, expired };

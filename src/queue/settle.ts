@@ -4,12 +4,11 @@ import { lockThread } from "../db/queries/create.ts";
 import * as escalations from "../db/queries/escalations.ts";
 import * as events from "../db/queries/events.ts";
 import type { RunRow } from "../db/queries/rows.ts";
-import { removeRunningToo } from "../db/queries/runs.ts";
 import * as settling from "../db/queries/settle.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
-import { graphVersionMismatch, type Outcome } from "../domain/outcome.ts";
-import { isTerminal } from "../domain/run.ts";
+import type { Outcome } from "../domain/outcome.ts";
+import type { CancelAction } from "../domain/run.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { escalationOf } from "./question.ts";
 
@@ -31,28 +30,33 @@ export async function settle(db: Database, settlement: Settlement): Promise<void
   await failpoint("settle.after");
 }
 
-export async function settleInTransaction(
-  tx: Queryable,
-  { run, outcome, finalEvents }: Settlement,
-): Promise<void> {
+export async function settleInTransaction(tx: Queryable, settlement: Settlement): Promise<void> {
+  const { run } = settlement;
   const thread = one(await lockThread(tx, { threadId: run.thread_id, tenant: run.tenant }));
   if (thread === undefined) throw new LeaseLost(`thread ${run.thread_id} is gone`);
+  const held = one(await settling.holdRun(tx, { runId: run.run_id, epoch: run.epoch }));
+  if (held === undefined) throw new LeaseLost(`run ${run.run_id} has another holder than epoch ${run.epoch}`);
+  const outcome = obeyed(settlement.outcome, held.cancel_requested);
   const rollback = outcome.kind === "cancelled" && outcome.action === "rollback";
   if (rollback) await undo(tx, run);
-  const moved = one(await move(tx, run, outcome));
-  if (moved === undefined)
-    throw new LeaseLost(`run ${run.run_id} has another holder than epoch ${run.epoch}`);
-  // A rollback asked for while the outcome was on its way: the run that waits must not see what this one did.
-  const late = !rollback && moved.cancel_requested === "rollback" && isTerminal(moved.status);
-  if (late) {
-    await undo(tx, run);
-    await removeRunningToo(tx, { runId: run.run_id });
-  }
-  if (!rollback && !late) await record(tx, { run, outcome, finalEvents });
-  await showOnThread(tx, run, late ? { kind: "cancelled", action: "rollback" } : outcome);
+  await move(tx, run, outcome);
+  // Cancelled or dead before its answer was written: the question is open again.
+  const unused = held.resume !== null && !held.input_applied && isTerminalOutcome(outcome);
+  if (unused) await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
+  if (!rollback) await record(tx, { ...settlement, outcome });
+  await showOnThread(tx, run, outcome);
   await settling.promoteNext(tx, { threadId: run.thread_id });
   await failpoint("settle.before_commit");
 }
+
+/** What was asked while the outcome was on its way: a rollback always wins, an interrupt over another attempt. */
+function obeyed(outcome: Outcome, asked: CancelAction | null): Outcome {
+  if (asked === "rollback") return { kind: "cancelled", action: "rollback" };
+  const again = outcome.kind === "retry" || outcome.kind === "released";
+  return asked === "interrupt" && again ? { kind: "cancelled", action: "interrupt" } : outcome;
+}
+
+const isTerminalOutcome = ({ kind }: Outcome): boolean => kind === "cancelled" || kind === "dead";
 
 function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {
   const lease = { runId: run.run_id, epoch: run.epoch };
@@ -97,10 +101,6 @@ async function record(tx: Queryable, { run, outcome, finalEvents }: Settlement):
   });
   if (finalEvents.length > 0) {
     await events.appendEvents(tx, { runId: run.run_id, attempt: run.attempt, events: finalEvents });
-  }
-  // The answer was not used: the graph no longer asks this question. A human sees it again.
-  if (outcome.kind === "dead" && outcome.error.code === graphVersionMismatch) {
-    await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
   }
   if (outcome.kind !== "success") return;
   const asked: string[] = [];

@@ -117,6 +117,7 @@ export class AttemptRunner {
       failures: this.#run.failures,
       policy: { ...retryPolicy, attemptsMax: this.#run.attempts_max },
       cancelRequested: this.#cancelRequested,
+      stopping: signal.aborted && signal.reason instanceof Cancelled,
       random: this.#deps.random(),
     });
     if (outcome === null) return null;

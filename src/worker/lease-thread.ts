@@ -15,7 +15,7 @@ const watchMillis = 1_000;
 parentPort?.on("message", (message: ToThread) => {
   if (message === "stop") stopped.abort();
   else if ("hold" in message) held.set(message.hold.runId, message.hold.epoch);
-  else held.delete(message.release);
+  else if (held.get(message.release.runId) === message.release.epoch) held.delete(message.release.runId);
 });
 
 const tell = (message: FromThread): void => parentPort?.postMessage(message);
@@ -35,8 +35,13 @@ async function renew(): Promise<void> {
 }
 
 async function watch(): Promise<void> {
+  let before = performance.now();
   while (!stopped.signal.aborted) {
     await pause(watchMillis);
+    const late = performance.now() - before > 2 * watchMillis;
+    before = performance.now();
+    // The whole process was stopped (SIGSTOP, a sleeping machine): the main thread has had no turn either.
+    if (late) continue;
     const now = performance.now() / 1000 + performance.timeOrigin / 1000;
     const blockedSeconds = now - (seconds[0] ?? now);
     if (blockedSeconds < blockSecondsMax || stopped.signal.aborted) continue;

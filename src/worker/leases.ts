@@ -18,7 +18,8 @@ export interface Beat {
 /** Keeps the leases of a worker's runs alive. */
 export interface LeaseKeeper {
   hold(lease: HeldLease): void;
-  release(runId: string): void;
+  /** Only this holding of it: the same run may be held again under a later epoch. */
+  release(lease: HeldLease): void;
   stop(): Promise<void>;
 }
 
@@ -50,7 +51,9 @@ export function keepLeasesHere({
   );
   return {
     hold: ({ runId, epoch }) => held.set(runId, epoch),
-    release: (runId) => held.delete(runId),
+    release: ({ runId, epoch }) => {
+      if (held.get(runId) === epoch) held.delete(runId);
+    },
     async stop() {
       clearInterval(timer);
       await beating;
@@ -79,7 +82,7 @@ export async function beat({
 }
 
 /** What the thread is told, and what it tells. */
-export type ToThread = { hold: HeldLease } | { release: string } | "stop";
+export type ToThread = { hold: HeldLease } | { release: HeldLease } | "stop";
 export type FromThread = { beat: Beat } | { failed: string };
 export interface ThreadData {
   url: string;
@@ -130,7 +133,7 @@ export function keepLeasesInThread(
   const send = (message: ToThread): void => thread.postMessage(message);
   return {
     hold: (lease) => send({ hold: lease }),
-    release: (runId) => send({ release: runId }),
+    release: (lease) => send({ release: lease }),
     async stop() {
       clearInterval(timer);
       const ended = new Promise((resolve) => thread.once("exit", resolve));

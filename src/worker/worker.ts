@@ -106,12 +106,15 @@ export class Worker implements AsyncDisposable {
   }
 
   #begin(run: RunRow): void {
+    // Its lease ran out and came back to this very worker: the earlier attempt is a zombie here at home.
+    this.#active.get(run.run_id)?.abort(new LeaseLost(`run ${run.run_id} was claimed again`));
     const attempt = new AttemptRunner(this.#deps, run);
+    const lease = { runId: run.run_id, epoch: run.epoch };
     this.#active.set(run.run_id, attempt);
-    this.#keeper?.hold({ runId: run.run_id, epoch: run.epoch });
+    this.#keeper?.hold(lease);
     const ended = this.#runToEnd(attempt, run).finally(() => {
-      this.#active.delete(run.run_id);
-      this.#keeper?.release(run.run_id);
+      if (this.#active.get(run.run_id) === attempt) this.#active.delete(run.run_id);
+      this.#keeper?.release(lease);
       this.#ended.delete(ended);
     });
     this.#ended.add(ended);

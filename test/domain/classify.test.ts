@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { classify } from "../../src/domain/classify.ts";
-import { Cancelled, Conflict, Fatal, LeaseLost, Transient } from "../../src/domain/errors.ts";
+import { Cancelled, Conflict, DatabaseAway, Fatal, LeaseLost, Transient } from "../../src/domain/errors.ts";
 import { ModelError, type ModelErrorKind } from "../../src/models/model-error.ts";
 
 const named = (name: string, message: string, more: object = {}): Error =>
@@ -74,9 +74,11 @@ describe("classify", () => {
   });
 
   it.each(["08006", "40001", "40P01", "57P01", "53300", "25006"])(
-    "%s is the database's, not the run's",
+    "%s is charged when it comes from a graph's own database, and not when it comes from ours",
     (code) => {
-      expect(classify(postgres(code))).toMatchObject({ name: "Transient", kind: "database" });
+      expect(classify(postgres(code))).toMatchObject({ name: "Transient", kind: "network" });
+      const ours = new DatabaseAway("Postgres", { cause: postgres(code) });
+      expect(classify(ours)).toMatchObject({ name: "Transient", kind: "database" });
     },
   );
 

@@ -6,7 +6,15 @@ import { backoffMs, decide, type Failure, retryPolicy } from "../../src/domain/r
 import { ModelError } from "../../src/models/model-error.ts";
 
 const failing = (error: unknown, more: Partial<Failure> = {}): Outcome | null =>
-  decide({ error, failures: 0, policy: retryPolicy, cancelRequested: null, random: 0, ...more });
+  decide({
+    error,
+    failures: 0,
+    policy: retryPolicy,
+    cancelRequested: null,
+    stopping: false,
+    random: 0,
+    ...more,
+  });
 
 const anyFailures = fc.integer({ min: 0, max: 20 });
 const anyRandom = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
@@ -80,7 +88,8 @@ describe("a failed attempt", () => {
       kind: "cancelled",
       action: "rollback",
     });
-    expect(failing(new Cancelled("draining"))).toEqual({ kind: "released" });
+    expect(failing(new Cancelled("draining"), { stopping: true })).toEqual({ kind: "released" });
+    expect(failing(new Cancelled("thrown by a graph"))).toMatchObject({ kind: "dead" });
   });
 
   it("leads to an outcome for whatever was thrown, and never waits less than nothing", () => {

@@ -6,6 +6,15 @@ create function holdfast.now() returns timestamptz language sql stable parallel 
   select coalesce(nullif(current_setting('holdfast.test_now', true), '')::timestamptz, clock_timestamp())
 $$;
 
+-- Values are JSON text that may hold what jsonb refuses: such a thread is not found by its values, and breaks no search.
+create function holdfast.searchable(value text) returns jsonb language plpgsql immutable parallel safe as $$
+begin
+  return replace(value, '\u0000', '\ufffd')::jsonb;
+exception when others then
+  return null;
+end
+$$;
+
 create table holdfast.assistants (
   assistant_id uuid primary key,
   tenant text not null default 'default',

@@ -3,9 +3,10 @@
 import { query } from "../query.ts";
 import { asRun, asThread } from "./rows.ts";
 
+// Not `for update`: an effect's row refers to the thread while it holds its run, and would wait the other way round.
 export const lockThread = query({
   name: "thread.lock",
-  text: "select * from holdfast.threads where thread_id = $1 and tenant = $2 for update",
+  text: "select * from holdfast.threads where thread_id = $1 and tenant = $2 for no key update",
   values: (p: { threadId: string; tenant: string }) => [p.threadId, p.tenant],
   row: asThread,
 });

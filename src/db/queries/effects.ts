@@ -83,7 +83,7 @@ export const settleEffect = query({
   text: `
 with lease as materialized (${lease})
 update holdfast.effects e set state = $5, result = $6, error = $7, settled_at = holdfast.now()
-  from lease where e.key = $4 and e.state = 'dispatched' and e.epoch = lease.epoch returning e.*`,
+  from lease where e.key = $4 and e.state in ('dispatched', $5) and e.epoch = lease.epoch returning e.*`,
   values: (
     p: Lease & {
       key: string;

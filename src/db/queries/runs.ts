@@ -48,6 +48,14 @@ select * from holdfast.runs
   row: asRun,
 });
 
+/** Locks a run that waits, against the claim; zero rows when it does not wait any more. */
+export const holdWaiting = query({
+  name: "cancel.hold",
+  text: `select * from holdfast.runs where run_id = $1 and status in ('queued', 'blocked') for no key update`,
+  values: (p: { runId: string }) => [p.runId],
+  row: asRun,
+});
+
 /** Waiting runs end here and now; the thread is locked. */
 export const cancelWaiting = query({
   name: "cancel.waiting",

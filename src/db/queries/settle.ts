@@ -54,13 +54,22 @@ update holdfast.runs
   row: asRun,
 });
 
-/** A run whose holder is gone goes back into the queue; one crash more. */
+/** A run whose holder is gone goes back into the queue; one crash more, or the first since it got on. */
 export const requeueCrashed = query({
   name: "settle.requeue_crashed",
   text: `
 update holdfast.runs
-   set status = 'queued', lease_until = null, worker_id = null, crashes = crashes + 1, updated_at = holdfast.now()
+   set status = 'queued', lease_until = null, worker_id = null, updated_at = holdfast.now(),
+       crashes = case when $3::boolean then 1 else crashes + 1 end
  where run_id = $1 and epoch = $2 and status = 'running' returning *`,
+  values: (p: Lease & { progressed: boolean }) => [p.runId, p.epoch, p.progressed],
+  row: asRun,
+});
+
+/** The row of this holder, locked; zero rows when it has lost its lease. */
+export const holdRun = query({
+  name: "settle.hold",
+  text: "select * from holdfast.runs where run_id = $1 and epoch = $2 and status = 'running' for no key update",
   values: (p: Lease) => [p.runId, p.epoch],
   row: asRun,
 });
@@ -168,8 +177,8 @@ update holdfast.threads t
 export const expiredLeases = query({
   name: "reap.expired",
   text: `
-select run_id, thread_id, tenant, epoch, crashes, attempt, worker_id, cancel_requested, started_at
-  from holdfast.runs
+select r.*, exists (select 1 from public.checkpoints c where c.run_id = r.run_id and c.epoch = r.epoch) as progressed
+  from holdfast.runs r
  where status = 'running' and lease_until < holdfast.now()
    and ($1::boolean or pg_postmaster_start_time() < clock_timestamp() - $2 * interval '1 second')
  order by thread_id limit $3`,
@@ -178,7 +187,7 @@ select run_id, thread_id, tenant, epoch, crashes, attempt, worker_id, cancel_req
     p.graceSeconds,
     p.limit,
   ],
-  row: asRun,
+  row: (raw) => ({ run: asRun(raw), progressed: raw.progressed as boolean }),
 });
 
 /** Threads whose next run is due and which have no head: a delayed run came due, or a promotion was lost. */

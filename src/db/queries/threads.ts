@@ -21,7 +21,7 @@ export interface ThreadFilter {
   tenant: string;
   metadata: unknown;
   status: string | null;
-  /** Containment in the values; `\u0000`, which jsonb refuses, is compared as U+FFFD. */
+  /** Containment in the values; those that jsonb cannot hold are not found. */
   values: unknown;
   ids: string[] | null;
 }
@@ -36,7 +36,7 @@ const where = `
  where tenant = $1
    and ($2::jsonb is null or metadata @> $2::jsonb)
    and ($3::text is null or status = $3)
-   and ($4::jsonb is null or replace("values", '\\u0000', '\\ufffd')::jsonb @> $4::jsonb)
+   and ($4::jsonb is null or holdfast.searchable("values") @> $4::jsonb)
    and ($5::uuid[] is null or thread_id = any($5))`;
 const json = (value: unknown): string | null =>
   value === undefined || value === null ? null : JSON.stringify(value);
@@ -94,13 +94,16 @@ export const takeEpoch = query({
   row: (raw) => raw.epoch as number,
 });
 
-/** Finished stateless threads whose streams nobody can still be reading. */
+/** Finished stateless threads whose streams nobody can still be reading, with no question and no dead letter left. */
 export const expiredTemporary = query({
   name: "thread.expired_temporary",
   text: `
 select r.thread_id, r.tenant from holdfast.runs r
  where r.temporary and r.finished_at < holdfast.now() - $1 * interval '1 second'
-   and not exists (select 1 from holdfast.runs o where o.thread_id = r.thread_id and o.finished_at is null)
+   and not exists (select 1 from holdfast.runs o where o.thread_id = r.thread_id
+                    and (o.finished_at is null or o.finished_at >= holdfast.now() - $1 * interval '1 second'
+                         or (o.status in ('error', 'timeout') and o.discarded_at is null)))
+   and not exists (select 1 from holdfast.escalations e where e.thread_id = r.thread_id and e.status = 'open')
  limit $2`,
   values: (p: { olderThanSeconds: number; limit: number }) => [p.olderThanSeconds, p.limit],
   row: (raw) => ({ threadId: raw.thread_id as string, tenant: raw.tenant as string }),

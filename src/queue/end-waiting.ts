@@ -1,0 +1,22 @@
+import { reopenEscalations } from "../db/queries/escalations.ts";
+import type { RunRow } from "../db/queries/rows.ts";
+import * as runs from "../db/queries/runs.ts";
+import { one, type Queryable } from "../db/query.ts";
+import type { CancelAction } from "../domain/run.ts";
+import { undo } from "./settle.ts";
+
+/**
+ * Ends a run that waits: `rollback` removes it with all that earlier attempts wrote, `interrupt` leaves it as
+ * interrupted. The thread's lock is held, but a claim does not take that: the row is locked before anything is undone,
+ * and a run that was claimed meanwhile is asked to stop instead. Returns the row as it is then.
+ */
+export async function endWaiting(tx: Queryable, run: RunRow, action: CancelAction): Promise<RunRow> {
+  const { run_id: runId, thread_id: threadId } = run;
+  const waiting = one(await runs.holdWaiting(tx, { runId }));
+  if (waiting === undefined) return one(await runs.requestCancel(tx, { runId, action })) ?? run;
+  // Its answer was never used: the question is open again.
+  if (waiting.resume !== null && !waiting.input_applied) await reopenEscalations(tx, { runId, threadId });
+  if (action === "interrupt") return one(await runs.cancelWaiting(tx, { runId })) ?? run;
+  await undo(tx, waiting);
+  return one(await runs.removeRun(tx, { runId })) ?? run;
+}
