@@ -44,6 +44,7 @@ async function* frames(
   const heartbeatMillis = deps.config.heartbeatSeconds * 1000;
   const wake = wakeOf(deps.bus, runId);
   let seq = afterSeq;
+  let behind = false;
   let nextBeat = performance.now() + heartbeatMillis;
   try {
     if (reset !== undefined) yield frame({ event: "reset", data: JSON.stringify({ reason: reset }) });
@@ -51,9 +52,11 @@ async function* frames(
       const page = await readPage(deps, runId, seq);
       if (page !== undefined && page.events.length > 0) {
         seq = page.events.at(-1)?.seq ?? seq;
+        behind = page.more;
         yield page.events.map(frame).join("");
       } else if (page?.ended) {
-        if (page.gone) yield frame({ event: "error", data: goneError });
+        // At the end of what there was, as after a rollback, the client has missed nothing.
+        if (page.gone && behind) yield frame({ event: "error", data: goneError });
         return;
       } else {
         await pause(deps, { wake, nextBeat, signal });
@@ -80,7 +83,9 @@ interface Page {
   events: { seq: number; event: string; data: string }[];
   /** The run has ended, or is gone: after an empty page no further event can come. */
   ended: boolean;
-  /** The run was deleted: its stream breaks off, and must not look complete. */
+  /** Whether there may be events behind this page already. */
+  more: boolean;
+  /** The run was deleted: a stream that was behind breaks off, and must not look complete. */
   gone: boolean;
 }
 
@@ -95,12 +100,23 @@ async function readPage({ db, log }: HttpDeps, runId: string, afterSeq: number):
     const rows = await readEvents(db, { runId, afterSeq, limit: eventsPerReadMax, bytes: bytesPerReadMax });
     const events = rows.flatMap(({ seq, event, data }) => (seq === null ? [] : [{ seq, event, data }]));
     const status = rows[0]?.status as RunStatus | undefined;
-    return { events, ended: status === undefined || isTerminal(status), gone: status === undefined };
+    return {
+      events,
+      ended: status === undefined || isTerminal(status),
+      gone: status === undefined,
+      more: moreBehind(events),
+    };
   } catch (error) {
     if (!(classify(error) instanceof Transient)) throw error;
     log.warn({ error, run_id: runId }, "a stream waits for the database");
     return undefined;
   }
+}
+
+/** A page is cut by number or by bytes; one that was not is all there is. */
+function moreBehind(events: Page["events"]): boolean {
+  const bytes = events.reduce((sum, { data }) => sum + data.length, 0);
+  return events.length >= eventsPerReadMax || bytes >= bytesPerReadMax / 2;
 }
 
 /** A line break in a name (a node's) would start a field of its own. */
