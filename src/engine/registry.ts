@@ -155,10 +155,28 @@ async function compiled(
   exported: unknown,
   told: { graphId: string; config: Record<string, unknown> },
 ): Promise<Graph> {
-  const made: unknown = typeof exported === "function" ? await exported(told.config) : exported;
+  const made: unknown = typeof exported === "function" ? await built(exported as Factory, told) : exported;
   const graph: unknown = isCompiled(made) ? made : isBuilder(made) ? made.compile() : undefined;
   if (isCompiled(graph)) return graph;
   throw new ProjectError(`graph ${told.graphId}: its function returned no graph`);
+}
+
+type Factory = (config: Record<string, unknown>) => unknown;
+
+async function built(
+  factory: Factory,
+  { graphId, config }: { graphId: string; config: Record<string, unknown> },
+): Promise<unknown> {
+  try {
+    return await factory(config);
+  } catch (cause) {
+    throw new ProjectError(
+      `graph ${graphId}: its function failed while it made the graph: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    );
+  }
 }
 
 /** The compiled graph of the module is shared by all runs, so it is never written to. */

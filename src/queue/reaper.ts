@@ -82,7 +82,7 @@ async function reap(
     outcome: "crashed",
     error: null,
     delayMs: null,
-    startedAt: run.started_at,
+    startedAt: run.claimed_at,
   });
   const moved = await settling.requeueCrashed(tx, { ...lease, progressed });
   return moved.length === 1 ? "requeued" : "renewed";

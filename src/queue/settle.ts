@@ -97,7 +97,7 @@ async function record(tx: Queryable, { run, outcome, finalEvents }: Settlement):
     outcome: outcome.kind,
     error: "error" in outcome ? outcome.error : null,
     delayMs: outcome.kind === "retry" ? outcome.delayMs : null,
-    startedAt: run.started_at,
+    startedAt: run.claimed_at,
   });
   if (finalEvents.length > 0) {
     await events.appendEvents(tx, { runId: run.run_id, attempt: run.attempt, events: finalEvents });

@@ -85,6 +85,8 @@ create table holdfast.runs (
   created_at timestamptz not null default holdfast.now(),
   updated_at timestamptz not null default holdfast.now(),
   started_at timestamptz,
+  -- When the attempt under way was claimed.
+  claimed_at timestamptz,
   finished_at timestamptz,
   check ((status = 'running') = (lease_until is not null)),
   check ((status in ('success', 'error', 'timeout', 'interrupted')) = (finished_at is not null))

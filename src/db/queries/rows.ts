@@ -41,6 +41,7 @@ export interface RunRow {
   created_at: Date;
   updated_at: Date;
   started_at: Date | null;
+  claimed_at: Date | null;
   finished_at: Date | null;
 }
 
