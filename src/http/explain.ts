@@ -6,6 +6,7 @@ import { NotFound } from "../domain/errors.ts";
 import { isTerminal, wireStatus } from "../domain/run.ts";
 import { readState, type ThreadState } from "../engine/state.ts";
 import type { HttpDeps } from "./deps.ts";
+import { pick } from "./present.ts";
 
 const runsShown = 20;
 
@@ -78,36 +79,24 @@ function doing(thread: ThreadRow, { current, asked, waiting }: Situation): strin
   return thread.status === "interrupted" ? "stopped at a breakpoint" : "nothing: its last run has ended";
 }
 
-function shownRun(run: RunRow): Record<string, unknown> {
-  const {
-    run_id,
-    graph_id,
-    attempt,
-    failures,
-    crashes,
-    worker_id,
-    lease_until,
-    available_at,
-    started_at,
-    finished_at,
-    error,
-  } = run;
-  const status = wireStatus(run.status);
-  return {
-    run_id,
-    graph_id,
-    status,
-    attempt,
-    failures,
-    crashes,
-    worker_id,
-    lease_until,
-    available_at,
-    started_at,
-    finished_at,
-    error,
-  };
-}
+const runFields = [
+  "run_id",
+  "graph_id",
+  "attempt",
+  "failures",
+  "crashes",
+  "worker_id",
+  "lease_until",
+  "available_at",
+  "started_at",
+  "finished_at",
+  "error",
+] as const;
+
+const shownRun = (run: RunRow): Record<string, unknown> => ({
+  ...pick(run, runFields),
+  status: wireStatus(run.status),
+});
 
 /** The nodes that were due when the run failed: their step was not committed. */
 function failedStep(run: RunRow, state: ThreadState | undefined): Record<string, unknown> | null {

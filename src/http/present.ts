@@ -83,3 +83,8 @@ export function pageHeaders({
     ...(next < total ? { "x-pagination-next": String(next) } : {}),
   };
 }
+
+/** Some fields of a row, as they are. */
+export function pick<T, K extends keyof T>(from: T, keys: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(keys.map((key) => [key, from[key]])) as Pick<T, K>;
+}

@@ -13,7 +13,7 @@ import { Conflict, NotFound } from "../../domain/errors.ts";
 import { redriveRun } from "../../queue/redrive.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
-import { presentRun } from "../present.ts";
+import { pick, presentRun } from "../present.ts";
 import { flag, limit, offset, pathId, readQuery, shortText } from "../schemas/common.ts";
 
 const listSizeDefault = 50;
@@ -60,28 +60,19 @@ async function deadLetterOf({ db }: HttpDeps, c: RequestContext): Promise<RunRow
   throw new NotFound(`Dead letter ${runId} not found`);
 }
 
-function presentDeadLetter(run: RunRow): Record<string, unknown> {
-  const {
-    graph_id,
-    error,
-    attempt,
-    failures,
-    crashes,
-    finished_at,
-    discarded_at,
-    discard_reason,
-    redrive_of,
-  } = run;
-  const story = {
-    graph_id,
-    error,
-    attempt,
-    failures,
-    crashes,
-    finished_at,
-    discarded_at,
-    discard_reason,
-    redrive_of,
-  };
-  return { ...presentRun(run), ...story };
-}
+const storyFields = [
+  "graph_id",
+  "error",
+  "attempt",
+  "failures",
+  "crashes",
+  "finished_at",
+  "discarded_at",
+  "discard_reason",
+  "redrive_of",
+] as const;
+
+const presentDeadLetter = (run: RunRow): Record<string, unknown> => ({
+  ...presentRun(run),
+  ...pick(run, storyFields),
+});
