@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { END, interrupt, type LangGraphRunnableConfig, START, StateGraph } from "@langchain/langgraph";
 import { describe, expect, it } from "vitest";
 import { effect } from "../../src/effects/effect.ts";
@@ -121,10 +122,12 @@ describe("a run in the middle of its steps that meets another version of its gra
       return goOn.given;
     };
     const before = await runtimeWith(threeSteps("b", did, hold));
-    const { stop } = before.work();
+    // With its one slot full, a worker that stops asks for the drain within the same turn.
+    const { stop } = before.work({ slotsMax: 1 });
     const run = await accepted(before);
     await begun.given;
     const stopped = stop(20_000);
+    await nextTurn();
     goOn.give();
     await stopped;
     expect(await runById(before.db, run.run_id)).toMatchObject({ status: "queued" });

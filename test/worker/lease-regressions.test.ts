@@ -18,7 +18,7 @@ import {
   signal,
   untilRow,
 } from "../support/scenario.ts";
-import { untilEnded } from "../support/watch.ts";
+import { until, untilEnded } from "../support/watch.ts";
 
 afterEach(() => setFailpoints(undefined));
 
@@ -44,14 +44,21 @@ async function untilRenewed(runtime: TestRuntime, runId: string, times: number):
   }
 }
 
+/** Waits until a worker has given up an attempt whose lease is gone. */
+function untilLost({ bus, metrics }: TestRuntime): Promise<true> {
+  const look = async () => ((await metrics.leaseLost.get()).values[0]?.value === 1 ? true : undefined);
+  return until(bus, look, "an attempt to be given up");
+}
+
 describe("a worker that gets its own run again", () => {
   it("after its lease expired gives the earlier attempt up, and finishes the run once", async () => {
     const begun = [signal(), signal()];
-    const goOn = signal();
+    const goOn = [signal(), signal()];
     let executions = 0;
     const graph = two(async () => {
-      begun[executions++]?.give();
-      await goOn.given;
+      const mine = executions++;
+      begun[mine]?.give();
+      await goOn[mine]?.given;
     });
     const runtime = await runtimeWith(graph);
     runtime.work({ leaseSeconds: 2, reapMillis: 60_000 });
@@ -63,8 +70,11 @@ describe("a worker that gets its own run again", () => {
       taken = (await reapOnce(runtime, { graceSeconds: 0, ignoreRestart: true })).requeued;
     }
     await begun[1]?.given;
+    // Given up although its node still waits, and the end of that node does not touch the new lease.
+    await untilLost(runtime);
+    goOn[0]?.give();
     await untilRenewed(runtime, run.run_id, 4);
-    goOn.give();
+    goOn[1]?.give();
     const ended = await untilEnded(runtime, run.run_id);
     expect(ended).toMatchObject({ status: "success", error: null, crashes: 1 });
     expect(logOf(ended)).toEqual(["x", "y"]);
@@ -109,7 +119,7 @@ describe("a worker that stops with all its slots full", () => {
     const run = await accepted(runtime);
     await begun.given;
     const stopped = stop(20_000);
-    for (let turn = 0; turn < 5; turn++) await nextTurn();
+    await nextTurn();
     goOn.give();
     await stopped;
     expect(await runById(runtime.db, run.run_id)).toMatchObject({ status: "queued", attempt: 0 });
