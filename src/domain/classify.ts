@@ -1,6 +1,7 @@
 import {
   Cancelled,
   Conflict,
+  DatabaseAway,
   Fatal,
   InvalidInput,
   LeaseLost,
@@ -78,7 +79,8 @@ export function isDatabaseFault(error: unknown): boolean {
 /** True when our own database could not be reached or asked to be tried again; the pool names its errors so. */
 export function isDatabaseAway(error: unknown): boolean {
   return causeChain(error).some((link) => {
-    return (link as Traits).name === "DatabaseAway";
+    // By class: graph code may give any name to its errors, and this one is retried uncharged.
+    return link instanceof DatabaseAway;
   });
 }
 
@@ -168,14 +170,13 @@ function retryAfter(link: Traits): { retryAfterMs?: number } {
   return Number.isFinite(seconds) && seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {};
 }
 
-/** Graphs may load another copy of our module: the name is then all that is left to tell by. */
+/** Graphs may load another copy of our module: the name is then all that is left to tell by. It can ask for a retry,
+ * and for nothing that only the runtime may say. */
 function fromForeignCopy(error: Error & Traits): AppError {
   if (error.name === "Transient") {
     const kind = transientKinds.find((known) => known === error.kind) ?? "timeout";
     return new Transient(error.message, { kind, cause: error, ...retryAfter(error) });
   }
-  if (error.name === "LeaseLost") return new LeaseLost(error.message, { cause: error });
-  if (error.name === "Cancelled") return new Cancelled(error.message, { cause: error });
   return new Fatal(error.message, {
     cause: error,
     code: typeof error.code === "string" ? error.code : "error",

@@ -1,4 +1,5 @@
 // Upstream behaviour that shaped the life of a run, as measured; each must hold for ours.
+import { setTimeout as sleep } from "node:timers/promises";
 import { Annotation, END, interrupt, START, StateGraph } from "@langchain/langgraph";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
@@ -161,6 +162,19 @@ describe("a broken link to the database", () => {
     await cut;
     expect(run).toMatchObject({ status: "success", attempt: 1, failures: 0 });
     expect(valuesOf(run).log).toEqual(["a", "b", "c"]);
+  });
+
+  it("5: in the middle of a transaction is survived by the process, too", async () => {
+    const { proxy, runtime } = await behindProxy();
+    const held = runtime.db.transaction(async (tx) => {
+      await tx.query({ text: "select 1", values: [] });
+      proxy.reset();
+      // Nothing is under way when the link breaks: only a listener on the connection itself hears of it.
+      await sleep(200);
+      await tx.query({ text: "select 1", values: [] });
+    });
+    await expect(held).rejects.toMatchObject({ name: "DatabaseAway" });
+    expect((await runtime.db.query({ text: "select 2 as n", values: [] })).rows).toEqual([{ n: 2 }]);
   });
 
   it("10: that swallows the answer to a checkpoint's commit leaves one checkpoint and one event", async () => {
