@@ -58,8 +58,11 @@ function argumentsOf(pid: number): string[] {
   }
 }
 
+/** A Postgres that may be ours although we cannot look. Started by a user, ours is that user's, and never hidden. */
 const isHidden = (pid: number): boolean =>
-  folderOf(pid) === undefined && /^postgres(:|$)|\/postgres$/.test(argumentsOf(pid)[0] ?? "");
+  process.getuid?.() === 0 &&
+  folderOf(pid) === undefined &&
+  /^postgres(:|$)|\/postgres$/.test(argumentsOf(pid)[0] ?? "");
 
 function ps(args: string[]): string {
   try {
