@@ -73,7 +73,13 @@ export class EventWriter implements RunEvents {
 
   async finish(): Promise<PendingEvent[]> {
     await nextTurn();
-    while (this.#ready.length > 0) await this.#flush();
+    for (;;) {
+      // A statement under way has its events in hand: settled before it, the run would refuse them.
+      const done = await this.#lock();
+      done();
+      if (this.#ready.length === 0) break;
+      await this.#flush();
+    }
     this.close();
     return this.#held.splice(0).map(({ event }) => event);
   }
