@@ -47,7 +47,7 @@ const repair = review.repair(async ({ state, record, findings, fields }, config)
 async function file({ document, record, decision }: ReviewState): Promise<Partial<ReviewState>> {
   const args = { source_id: document.source_id, record, decision };
   // The store honours the key, so a call that a crash hid may be sent again.
-  const filed = await effect({ name: "file_record", args, onUnknown: "resend" }, (key) =>
+  const filed = await effect({ name: "file_record", args, class: "idempotent" }, (key) =>
     fileRecord({ key, record: args }),
   );
   return { filed, status: "filed" };

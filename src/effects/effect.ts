@@ -1,4 +1,5 @@
-import { getConfig } from "@langchain/langgraph";
+import { getConfig, interrupt } from "@langchain/langgraph";
+import type { EffectDeclaration } from "../domain/effect.ts";
 import { Fatal } from "../domain/errors.ts";
 
 /** Where the engine hands a run's ledger to its nodes. LangGraph passes it on, also into subgraphs. */
@@ -10,9 +11,12 @@ export interface EffectCall {
   execution: number;
   /** The checkpoint that the task runs on. Without it in the database, its id is another one on the next attempt. */
   checkpoint: { ns: string; id: string };
-  name: string;
+  /** Given by the model; null for a plain call in a node. Never enough to tell calls apart: some models repeat ids. */
+  toolCallId: string | null;
+  declaration: EffectDeclaration;
   args: unknown;
-  onUnknown: "resend" | "stop";
+  /** Asks a human, as `interrupt` does: throws until there is an answer. */
+  ask: (payload: unknown) => unknown;
 }
 
 export interface EffectRuntime {
@@ -34,23 +38,27 @@ function checkpointOf(config: { configurable?: Record<string, unknown> }): { ns:
   return { ns, id: map?.[ns] ?? "" };
 }
 
-export interface EffectOptions {
-  /** The tool's name, as shown in the ledger. */
-  name: string;
+export interface EffectOptions<A, R> extends EffectDeclaration<A, R> {
   /** JSON arguments: compared when the step is repeated, never part of the key. */
-  args: unknown;
-  /**
-   * What to do when a crash hid whether the call took place. `resend` only when the other side honours the key
-   * (or the call is natural to repeat); `stop`, the default, ends the run with code `effect_unknown`.
-   */
-  onUnknown?: "resend" | "stop";
+  args: A;
 }
 
 /**
  * Does something to the world once, although nodes may run more than once. Call it in a node; `dispatch` gets the
  * idempotency key to send along. Its result must be JSON; a repeated step returns the stored one.
  */
-export async function effect<R>(options: EffectOptions, dispatch: (key: string) => Promise<R>): Promise<R> {
+export async function effect<A, R>(
+  { args, ...declaration }: EffectOptions<A, R>,
+  dispatch: (key: string) => Promise<R>,
+): Promise<R> {
+  return performEffect({ declaration: declaration as EffectDeclaration, args, toolCallId: null }, dispatch);
+}
+
+/** The same for a call that a model asked for. */
+export async function performEffect<R>(
+  call: Pick<EffectCall, "declaration" | "args" | "toolCallId">,
+  dispatch: (key: string) => Promise<R>,
+): Promise<R> {
   const config = getConfig();
   const runtime = config?.configurable?.[effectsKey] as EffectRuntime | undefined;
   // Inside a tool the config is a child's: it has no execution info, but still the task's id.
@@ -58,14 +66,13 @@ export async function effect<R>(options: EffectOptions, dispatch: (key: string) 
     (config as Executed | undefined)?.executionInfo?.taskId ??
     (config?.configurable?.__pregel_task_id as string | undefined);
   if (runtime === undefined || taskId === undefined) {
-    throw new Fatal(`effect ${options.name} was called outside a node of a run`, {
+    throw new Fatal(`effect ${call.declaration.name} was called outside a node of a run`, {
       code: "effect_outside_run",
     });
   }
-  const { name, args, onUnknown = "stop" } = options;
   const execution = (config as Executed).executionInfo?.nodeAttempt ?? 1;
   return runtime.perform(
-    { taskId, execution, checkpoint: checkpointOf(config), name, args, onUnknown },
+    { ...call, taskId, execution, checkpoint: checkpointOf(config), ask: interrupt },
     dispatch,
   );
 }

@@ -35,7 +35,7 @@ export function openEffects({ db, run, write, abort }: Deps): EffectRuntime & { 
   const positions = new Map<string, number>();
   const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
   const next = (call: EffectCall): number => {
-    const place = `${call.taskId}|${call.execution}|${call.name}`;
+    const place = `${call.taskId}|${call.execution}|${call.declaration.name}`;
     const position = positions.get(place) ?? 0;
     positions.set(place, position + 1);
     return position;
@@ -43,10 +43,18 @@ export function openEffects({ db, run, write, abort }: Deps): EffectRuntime & { 
   const perform = async <R>(call: EffectCall, dispatch: (key: string) => Promise<R>): Promise<R> => {
     const ordinal = next(call);
     await orAbort(abort, () => checkpointed({ db, run }, call));
-    const key = sha256([run.tenant, run.thread_id, call.taskId, ordinal, call.name].join("|"));
+    const key = sha256([run.tenant, run.thread_id, call.taskId, ordinal, call.declaration.name].join("|"));
     const args = canonicalize(call.args ?? null) ?? "null";
     const argsDigest = sha256(args);
-    const told = { tenant: run.tenant, taskId: call.taskId, ordinal, tool: call.name, key, argsDigest, args };
+    const told = {
+      tenant: run.tenant,
+      taskId: call.taskId,
+      ordinal,
+      tool: call.declaration.name,
+      key,
+      argsDigest,
+      args,
+    };
     const prepare = () => effects.prepareEffect(db, { ...lease, effectId: newId(), ...told });
     // Twice: when a repeated statement waited for its own first try, its snapshot does not show that row yet.
     const row = held(one(await prepareAgain(write, prepare)));
@@ -87,7 +95,7 @@ function prepareAgain(
 /** A task of a subgraph without a checkpointer gets another id when it is repeated, and so would its effects. */
 async function checkpointed(
   { db, run }: Pick<Deps, "db" | "run">,
-  { checkpoint, name }: EffectCall,
+  { checkpoint, declaration: { name } }: EffectCall,
 ): Promise<void> {
   const { ns, id: checkpointId } = checkpoint;
   const found = await getCheckpointId(db, { threadId: run.thread_id, ns, checkpointId });
@@ -107,13 +115,16 @@ function resultOf(
   argsDigest: string,
 ): { result: unknown } | undefined {
   if (row.args_digest !== argsDigest) {
-    throw new Fatal(`effect ${call.name} was prepared with other arguments before: it is not sent again`, {
-      code: "effect_args_changed",
-    });
+    throw new Fatal(
+      `effect ${call.declaration.name} was prepared with other arguments before: it is not sent again`,
+      {
+        code: "effect_args_changed",
+      },
+    );
   }
   if (row.state === "succeeded") return { result: JSON.parse(row.result ?? "null") };
-  if (row.state === "prepared" || call.onUnknown === "resend") return undefined;
-  throw new Fatal(`effect ${call.name} may have taken place before a crash: somebody must look`, {
+  if (row.state === "prepared" || call.declaration.class === "idempotent") return undefined;
+  throw new Fatal(`effect ${call.declaration.name} may have taken place before a crash: somebody must look`, {
     code: "effect_unknown",
   });
 }

@@ -44,10 +44,10 @@ const State = Annotation.Root({
 });
 type Sends = { calls: string[] };
 
-function paying(world: Sends, onUnknown: "resend" | "stop", argsOf: () => unknown = () => 1) {
+function paying(world: Sends, kind: "idempotent" | "at_most_once", argsOf: () => unknown = () => 1) {
   return new StateGraph(State)
     .addNode("pay", async () => {
-      const receipt = await effect({ name: "pay", args: argsOf(), onUnknown }, async (key) => {
+      const receipt = await effect({ name: "pay", args: argsOf(), class: kind }, async (key) => {
         world.calls.push(key);
         return `receipt ${world.calls.length}`;
       });
@@ -83,7 +83,7 @@ describe("an effect", () => {
   it("returns its stored result when the step is repeated, and is not performed again", async () => {
     const world: Sends = { calls: [] };
     failOnceAt("effect.succeeded");
-    const run = await runOf(paying(world, "stop"), {});
+    const run = await runOf(paying(world, "at_most_once"), {});
     expect(run).toMatchObject({ status: "success", attempt: 2 });
     expect(JSON.parse(run.output ?? "").log).toEqual(["receipt 1"]);
     expect(world.calls).toHaveLength(1);
@@ -93,14 +93,14 @@ describe("an effect", () => {
   it("goes on when it was only prepared", async () => {
     const world: Sends = { calls: [] };
     failOnceAt("effect.prepared");
-    expect(await runOf(paying(world, "stop"), {})).toMatchObject({ status: "success" });
+    expect(await runOf(paying(world, "at_most_once"), {})).toMatchObject({ status: "success" });
     expect(world.calls).toHaveLength(1);
   });
 
   it("whose answer was lost is sent again with the same key only where the author said so", async () => {
     const world: Sends = { calls: [] };
     failOnceAt("effect.performed");
-    expect(await runOf(paying(world, "resend"), {})).toMatchObject({ status: "success" });
+    expect(await runOf(paying(world, "idempotent"), {})).toMatchObject({ status: "success" });
     expect(world.calls).toHaveLength(2);
     expect(new Set(world.calls).size).toBe(1);
   });
@@ -108,7 +108,7 @@ describe("an effect", () => {
   it("whose answer was lost otherwise ends the run with effect_unknown, and is never repeated", async () => {
     const world: Sends = { calls: [] };
     failOnceAt("effect.performed");
-    const run = await runOf(paying(world, "stop"), {});
+    const run = await runOf(paying(world, "at_most_once"), {});
     expect(run).toMatchObject({ status: "error", error: { code: "effect_unknown" } });
     expect(world.calls).toHaveLength(1);
   });
@@ -118,7 +118,7 @@ describe("an effect", () => {
     let amount = 0;
     failOnceAt("effect.prepared");
     const run = await runOf(
-      paying(world, "stop", () => {
+      paying(world, "at_most_once", () => {
         amount += 100;
         return { amount };
       }),

@@ -81,7 +81,9 @@ describe("a sound agreement", () => {
       });
       expect(placed(end.findings)).toEqual(placed(sample.label.expected_findings));
       expect((await filedRecord(end)).record).toMatchObject({ source_id: sample.file, record: end.record });
-      expect(review.effects.calls).toMatchObject([{ name: "file_record", onUnknown: "resend" }]);
+      expect(review.effects.calls).toMatchObject([
+        { declaration: { name: "file_record", class: "idempotent" } },
+      ]);
     },
   );
 

@@ -11,7 +11,7 @@ type S = typeof State.State;
 
 /** The world: honours the key of a call, and writes down every call that it gets. */
 const pay = (state: S) =>
-  effect({ name: "pay", args: { amount: 100 }, onUnknown: "resend" }, async (key) => {
+  effect({ name: "pay", args: { amount: 100 }, class: "idempotent" }, async (key) => {
     appendFileSync(`${state.journal}.calls`, `${key}\n`);
     return { receipt: key.slice(0, 8) };
   });

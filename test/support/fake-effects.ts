@@ -7,7 +7,7 @@ export function fakeEffects(): { calls: EffectCall[]; configurable: Record<strin
   const results = new Map<string, unknown>();
   const runtime: EffectRuntime = {
     async perform(call, dispatch) {
-      const key = createHash("sha256").update(`${call.taskId}|${call.name}`).digest("hex");
+      const key = createHash("sha256").update(`${call.taskId}|${call.declaration.name}`).digest("hex");
       if (results.has(key)) return results.get(key) as never;
       calls.push(call);
       const result = await dispatch(key);

@@ -1,11 +1,12 @@
 // The ledger of effects. Each move names the lease; zero rows means another holder has the thread.
+import type { EffectState } from "../../domain/effect.ts";
 import { query } from "../query.ts";
 
 export interface EffectRow {
   effect_id: string;
   key: string;
   tool: string;
-  state: "prepared" | "dispatched" | "succeeded" | "failed" | "unknown";
+  state: EffectState;
   args_digest: string;
   args: string;
   result: string | null;

@@ -36,6 +36,13 @@ export interface RunRow {
   output: string | null;
   error: RunError | null;
   redrive_of: string | null;
+  kind: "graph" | "compensation";
+  /** Of a compensation: the run whose effects it undoes. */
+  compensates: string | null;
+  suspect: boolean;
+  losses: number;
+  fingerprint: string | null;
+  effects_policy: "reuse" | "repeat" | "deny" | null;
   discarded_at: Date | null;
   discard_reason: string | null;
   created_at: Date;

@@ -1,0 +1,16 @@
+-- Compensation runs, suspects, dead letters by cause.
+alter table holdfast.runs
+  -- A compensation undoes the effects of the run it names, as the head of its thread.
+  add column kind text not null default 'graph' check (kind in ('graph', 'compensation')),
+  add column compensates uuid,
+  -- Its worker died while it ran: it is run again alone, in a process of its own.
+  add column suspect boolean not null default false,
+  -- Leases that ran out since the run last got on, whoever was to blame.
+  add column losses int not null default 0,
+  -- Of a dead letter: runs that died of the same cause share it.
+  add column fingerprint text,
+  -- What a run may do about effects that lie behind its fork or redrive.
+  add column effects_policy text check (effects_policy in ('reuse', 'repeat', 'deny'));
+create unique index runs_compensates on holdfast.runs (compensates) where compensates is not null;
+create index runs_dead_by_cause on holdfast.runs (tenant, fingerprint)
+  where status in ('error', 'timeout') and discarded_at is null;
