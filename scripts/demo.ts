@@ -1,11 +1,13 @@
 /**
- * Shows two promises on this machine, with nothing installed but Node: npm run build && npm run demo
- * A human answers for an agreement that the model cannot mend; a worker is killed in the middle of a batch.
+ * Shows three promises on this machine, with nothing installed but Node: npm run build && npm run demo
+ * A human answers for an agreement that the model cannot mend; a worker is killed in the middle of a batch; two tool
+ * calls take place and their replies are lost.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "@langchain/langgraph-sdk";
+import { startWorld } from "./demo/world.ts";
 import { type Machine, startMachine } from "./demo-machine.ts";
 import { makeContracts } from "./make-contracts.ts";
 import { makePurchaseAgreements } from "./make-purchase-agreements.ts";
@@ -61,6 +63,7 @@ async function main(): Promise<void> {
     say(`Holdfast listens on ${machine.url}; its data lies in ${machine.folder}`);
     results.push(...(await reviewAnAgreement(client, machine)));
     results.push(...(await surviveAKill(client, machine)));
+    results.push(...(await resolveLostReplies(client, machine)));
   } catch (error) {
     say(`\nthe demo broke off: ${error instanceof Error ? error.message : String(error)}`);
     say(machine.logTail());
@@ -237,6 +240,60 @@ async function surviveAKill(client: Client, machine: Machine): Promise<Promised[
       counted: `${state.status} ${state.completed}/${state.total}`,
     },
   ];
+}
+
+interface LedgerRow {
+  tool: string;
+  state: string;
+}
+
+/** Part 3: both calls take place, both replies are lost. One can be looked up, for the other a human looks. */
+async function resolveLostReplies(client: Client, machine: Machine): Promise<Promised[]> {
+  say("\n3. An invoice is paid and a letter sent; the line drops before either has answered\n");
+  const world = await startWorld();
+  const worker = await machine.startWorker("payer");
+  try {
+    const { thread_id: threadId } = await client.threads.create();
+    const { run_id: runId } = await client.runs.create(threadId, "invoice", {
+      input: { world: world.url, invoice: "2030-117" },
+    });
+    const ledger = async (): Promise<LedgerRow[]> =>
+      (await machine.get(`/threads/${threadId}/effects`)) as LedgerRow[];
+    const stateOf = async (tool: string): Promise<string | undefined> =>
+      (await ledger()).find((row) => row.tool === tool)?.state;
+    await until("the lost reply", async () => (await stateOf("pay_invoice")) === "unknown");
+    say(
+      "   pay_invoice: unknown. It is not sent again: the bank can be asked, in 5 seconds, by the call's key",
+    );
+    await until("the look-up", async () => (await stateOf("pay_invoice")) === "reconciled_done");
+    say(
+      `   pay_invoice: reconciled_done. The bank has ${world.payments.length} payment; its receipt goes on`,
+    );
+    await until("the question", async () => (await client.threads.get(threadId)).status === "interrupted");
+    say("   send_letter: escalated. Nobody can look a letter up, so it is never sent again by itself:");
+    const [question] = (await machine.get(`/escalations?thread_id=${threadId}`)) as Escalation[];
+    if (question === undefined) throw new Error("nobody was asked");
+    for (const line of question.payload[0]?.description.split("\n") ?? []) say(`   | ${line}`);
+    await machine.post(`/escalations/${question.escalation_id}/decide`, { decision: "accept" });
+    await until("the end of the run", async () => (await client.threads.get(threadId)).status === "idle");
+    const { status } = await client.runs.get(threadId, runId);
+    const rows = await ledger();
+    const letter = rows.find(({ tool }) => tool === "send_letter");
+    say(`\n   The clerk has seen it leave. send_letter: ${letter?.state}`);
+    return [
+      { what: "payments at the bank", expected: "1", counted: String(world.payments.length) },
+      { what: "letters at the post office", expected: "1", counted: String(world.letters.length) },
+      {
+        what: "calls whose reply was lost, resolved",
+        expected: "2",
+        counted: String(rows.filter((row) => row.state === "reconciled_done").length),
+      },
+      { what: "the run that asked", expected: "success", counted: status },
+    ];
+  } finally {
+    await worker.stop();
+    await world.stop();
+  }
 }
 
 /** `completed` of each committed step, in order. */
