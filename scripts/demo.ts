@@ -7,7 +7,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "@langchain/langgraph-sdk";
-import { startWorld } from "./demo/world.ts";
+import { resolveLostReplies } from "./demo/lost-replies.ts";
+import { type Escalation, type Promised, say, until } from "./demo/stage.ts";
 import { type Machine, startMachine } from "./demo-machine.ts";
 import { makeContracts } from "./make-contracts.ts";
 import { makePurchaseAgreements } from "./make-purchase-agreements.ts";
@@ -16,17 +17,7 @@ const documents = 100;
 const killAt = 47;
 /** Long against a poll, so that the kill comes at the very document. */
 const pauseMs = 150;
-const pollMs = 25;
-const waitMsMax = 60_000;
 const agreement = "29-earnest-in-euros.txt";
-
-interface Promised {
-  what: string;
-  expected: string;
-  counted: string;
-  /** Where it is not simply that both are equal. */
-  kept?: boolean;
-}
 
 interface Finding {
   path: string;
@@ -43,15 +34,6 @@ interface ReviewValues {
   record: Record<string, { value: unknown } | null>;
   filed: { file: string } | null;
 }
-
-interface Escalation {
-  escalation_id: string;
-  status: string;
-  reasons: { code: string; message: string }[];
-  payload: { description: string }[];
-}
-
-const say = (text = ""): void => console.log(text);
 
 async function main(): Promise<void> {
   const began = performance.now();
@@ -242,73 +224,11 @@ async function surviveAKill(client: Client, machine: Machine): Promise<Promised[
   ];
 }
 
-interface LedgerRow {
-  tool: string;
-  state: string;
-}
-
-/** Part 3: both calls take place, both replies are lost. One can be looked up, for the other a human looks. */
-async function resolveLostReplies(client: Client, machine: Machine): Promise<Promised[]> {
-  say("\n3. An invoice is paid and a letter sent; the line drops before either has answered\n");
-  const world = await startWorld();
-  const worker = await machine.startWorker("payer");
-  try {
-    const { thread_id: threadId } = await client.threads.create();
-    const { run_id: runId } = await client.runs.create(threadId, "invoice", {
-      input: { world: world.url, invoice: "2030-117" },
-    });
-    const ledger = async (): Promise<LedgerRow[]> =>
-      (await machine.get(`/threads/${threadId}/effects`)) as LedgerRow[];
-    const stateOf = async (tool: string): Promise<string | undefined> =>
-      (await ledger()).find((row) => row.tool === tool)?.state;
-    await until("the lost reply", async () => (await stateOf("pay_invoice")) === "unknown");
-    say(
-      "   pay_invoice: unknown. It is not sent again: the bank can be asked, in 5 seconds, by the call's key",
-    );
-    await until("the look-up", async () => (await stateOf("pay_invoice")) === "reconciled_done");
-    say(
-      `   pay_invoice: reconciled_done. The bank has ${world.payments.length} payment; its receipt goes on`,
-    );
-    await until("the question", async () => (await client.threads.get(threadId)).status === "interrupted");
-    say("   send_letter: escalated. Nobody can look a letter up, so it is never sent again by itself:");
-    const [question] = (await machine.get(`/escalations?thread_id=${threadId}`)) as Escalation[];
-    if (question === undefined) throw new Error("nobody was asked");
-    for (const line of question.payload[0]?.description.split("\n") ?? []) say(`   | ${line}`);
-    await machine.post(`/escalations/${question.escalation_id}/decide`, { decision: "accept" });
-    await until("the end of the run", async () => (await client.threads.get(threadId)).status === "idle");
-    const { status } = await client.runs.get(threadId, runId);
-    const rows = await ledger();
-    const letter = rows.find(({ tool }) => tool === "send_letter");
-    say(`\n   The clerk has seen it leave. send_letter: ${letter?.state}`);
-    return [
-      { what: "payments at the bank", expected: "1", counted: String(world.payments.length) },
-      { what: "letters at the post office", expected: "1", counted: String(world.letters.length) },
-      {
-        what: "calls whose reply was lost, resolved",
-        expected: "2",
-        counted: String(rows.filter((row) => row.state === "reconciled_done").length),
-      },
-      { what: "the run that asked", expected: "success", counted: status },
-    ];
-  } finally {
-    await worker.stop();
-    await world.stop();
-  }
-}
-
 /** `completed` of each committed step, in order. */
 async function stepsOf(client: Client, threadId: string): Promise<number[]> {
   const history = await client.threads.getHistory<BatchValues>(threadId, { limit: documents * 2 });
   const steps = history.map(({ values }) => values.completed ?? 0).filter((completed) => completed > 0);
   return steps.reverse();
-}
-
-async function until(what: string, done: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + waitMsMax;
-  while (!(await done())) {
-    if (performance.now() > deadline) throw new Error(`waited ${waitMsMax / 1000} s for ${what}`);
-    await sleep(pollMs);
-  }
 }
 
 const barWidth = 40;
