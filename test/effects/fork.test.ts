@@ -4,7 +4,7 @@ import { effectsBehind } from "../../src/db/queries/effect-reads.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { effect } from "../../src/effects/effect.ts";
 import { createRun } from "../../src/queue/create.ts";
-import { type Bench, benchWith, failOnceAt, graphOf, ledgerRows } from "../support/effects.ts";
+import { type Bench, benchWith, failOnceAt, graphOf, ledgerRows, openQuestions } from "../support/effects.ts";
 import { runRequest } from "../support/factory.ts";
 import { answering, logOf, rowsOf } from "../support/scenario.ts";
 import { untilEnded } from "../support/watch.ts";
@@ -42,13 +42,43 @@ async function fork(bench: Bench, threadId: string, policy: "reuse" | "repeat" |
 }
 
 describe("a fork behind an effect", () => {
-  it("finds the stored result, and sends nothing", async () => {
+  it("takes the stored result under the policy reuse, and names its source, however it is cut", async () => {
     const { keys, pay } = till();
     const bench = await benchWith(graphOf(pay));
     const { thread_id: threadId } = await bench.run();
-    const run = await fork(bench, threadId, null);
-    expect(run.error).toBeNull();
+    failOnceAt("effect.prepared");
+    const run = await fork(bench, threadId, "reuse");
     expect(logOf(run)).toEqual(['"paid 1"']);
+    expect(keys).toHaveLength(1);
+    const [first, second] = await ledgerRows(bench.runtime);
+    expect(second).toMatchObject({ state: "succeeded", dispatches: 0, reuses: first?.effect_id });
+  });
+
+  it("takes each stored result once under the policy reuse, and makes what was not made before", async () => {
+    const { keys, pay } = till();
+    let calls = 2;
+    const bench = await benchWith(
+      graphOf(async () => {
+        const paid: string[] = [];
+        for (let nth = 0; nth < calls; nth += 1) paid.push(await pay());
+        return paid;
+      }),
+    );
+    const { thread_id: threadId } = await bench.run();
+    calls = 3;
+    expect(logOf(await fork(bench, threadId, "reuse"))).toEqual(['["paid 1","paid 2","paid 3"]']);
+    expect(keys).toHaveLength(3);
+  });
+
+  it("goes on under its policy when its step asks and is answered", async () => {
+    const { keys, pay } = till();
+    const bench = await benchWith(graphOf(async () => [interrupt("may I?"), await pay()]));
+    const { thread_id: threadId } = await bench.run();
+    await bench.run({ threadId, kwargs: answering("a") });
+    await fork(bench, threadId, "reuse");
+    const [question] = await openQuestions(bench.runtime, threadId);
+    expect(question).toBeDefined();
+    expect(logOf(await bench.run({ threadId, kwargs: answering("b") }))).toEqual(['["b","paid 1"]']);
     expect(keys).toHaveLength(1);
   });
 
@@ -76,12 +106,8 @@ describe("a fork behind an effect", () => {
     await bench.run({ threadId, kwargs: answering("a") });
     await bench.run({ threadId, kwargs: answering("b") });
     await fork(bench, threadId, "repeat");
-    expect(keys).toHaveLength(2);
-    const open = await rowsOf(bench.runtime, "select 1 from holdfast.escalations where status = 'open'");
-    if (open.length > 0) {
-      await bench.run({ threadId, kwargs: answering("c") });
-      await bench.run({ threadId, kwargs: answering("d") });
-    }
+    await bench.run({ threadId, kwargs: answering("c") });
+    expect(logOf(await bench.run({ threadId, kwargs: answering("d") }))).toEqual(['["paid 2","c","d"]']);
     expect(keys, "one payment for each of the two passes").toHaveLength(2);
   });
 });

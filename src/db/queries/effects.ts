@@ -32,6 +32,8 @@ export interface EffectRow {
   looks: number;
   looked_at: Date | null;
   asked: boolean;
+  /** In a fork: the earlier call whose result this one took. */
+  reuses: string | null;
   compensates: string | null;
   compensated_at: Date | null;
   prepared_at: Date;
@@ -286,5 +288,20 @@ update holdfast.effects e set looks = $5 + 1, looked_at = holdfast.now()
   from lease where e.key = $4 and e.state in ('dispatched', 'unknown') and e.looks in ($5, $5 + 1)
 returning e.*, holdfast.now() as now`,
   values: (p: Lease & { key: string; looks: number }) => [...heldBy(p), p.key, p.looks],
+  row: asMoved,
+});
+
+/** A call that was not sent takes the result of an earlier pass of the thread, and names it. */
+export const reuseEffect = query({
+  name: "effect.reuse",
+  text: `
+with lease as materialized (${lease})
+update holdfast.effects e
+   set state = 'succeeded', result = s.result, error = s.error, reuses = s.effect_id, settled_at = holdfast.now(),
+       run_id = lease.run_id, epoch = lease.epoch
+  from lease, holdfast.effects s
+ where s.effect_id = $5 and e.key = $4 and (e.state = 'prepared' or e.reuses = $5) and e.dispatches = 0
+returning e.*, holdfast.now() as now`,
+  values: (p: Lease & { key: string; source: string }) => [...heldBy(p), p.key, p.source],
   row: asMoved,
 });
