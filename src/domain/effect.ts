@@ -63,8 +63,8 @@ export interface EffectDeclaration<A = never, R = unknown> {
 
 /** Which state may follow which, under the lease of a run. SQL guards every move by this table. */
 export const nextEffectStates: Readonly<Record<EffectState, readonly EffectState[]>> = {
-  // Arguments that never reached the world may be replaced.
-  prepared: ["prepared", "dispatched"],
+  // Arguments that never reached the world may be replaced; a fork may take the result of an earlier pass.
+  prepared: ["prepared", "dispatched", "succeeded"],
   dispatched: [
     "dispatched",
     "succeeded",

@@ -3,12 +3,12 @@
 import { EventEmitter, once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isGraphBubbleUp } from "@langchain/langgraph";
-import { repeatingRun } from "../db/queries/effect-reads.ts";
+import type { Fork } from "../db/queries/effect-reads.ts";
 import type { Intent } from "../db/queries/effects.ts";
-import { one } from "../db/query.ts";
 import { storable } from "../domain/text.ts";
 import { checkDeclaration } from "./declared.ts";
 import type { EffectCall, EffectRuntime } from "./effect.ts";
+import { forkOf } from "./fork.ts";
 import { businessKeyOf, keyOfBusiness, placeKey, readArgs } from "./key.ts";
 import { type Ledger, type LedgerDeps, movesOf } from "./opened.ts";
 import { type Performed, performOnce } from "./perform.ts";
@@ -21,20 +21,22 @@ const toolCallIdCharsMax = 500;
 
 /** The ledger of one attempt. Positions are counted for each task, execution, tool and tool call id. */
 export function openEffects(deps: LedgerDeps): EffectRuntime & { idle(): Promise<void> } {
-  const { db, run, write, abort } = deps;
+  const { run, write, abort } = deps;
   const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
   const calls = callsByKey();
   const ledger: Ledger = { ...deps, lease, move: movesOf(write), reached: calls.reached };
   const ordinalOf = ordinals();
-  let repeatedBy: Promise<string | null> | undefined;
+  let forking: Promise<Fork | null> | undefined;
   const open = new Set<Promise<unknown>>();
 
   const perform = async <R>(call: EffectCall, dispatch: (key: string) => Promise<R>): Promise<R> => {
     const ordinal = ordinalOf(call);
     const performed = await endingAttempt(abort, async () => {
-      repeatedBy ??= repeating(deps);
-      const intent = intentOf(run, call, { ordinal, repeatedBy: await repeatedBy });
-      return calls.inTurn(intent.key, () => performOnce(ledger, { call, intent, dispatch }));
+      forking ??= forkOf(deps);
+      const fork = await forking;
+      const repeatedBy = fork?.effects_policy === "repeat" ? fork.run_id : null;
+      const intent = intentOf(run, call, { ordinal, repeatedBy });
+      return calls.inTurn(intent.key, () => performOnce(ledger, { call, intent, fork, dispatch }));
     });
     if ("result" in performed) return performed.result;
     if (performed.again) abort(performed.thrown as Error);
@@ -52,14 +54,6 @@ export function openEffects(deps: LedgerDeps): EffectRuntime & { idle(): Promise
       await Promise.race([Promise.allSettled(open), sleep(idleMillisMax, undefined, { ref: false })]);
     },
   };
-
-  /** The run that performs effects anew: this one, or the one whose parked step it answers. */
-  async function repeating({
-    run: { run_id: runId, effects_policy, resume },
-  }: LedgerDeps): Promise<string | null> {
-    if (effects_policy === "repeat") return runId;
-    return resume === null ? null : (one(await repeatingRun(db, { runId })) ?? null);
-  }
 }
 
 function intentOf(

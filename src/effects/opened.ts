@@ -1,4 +1,5 @@
 import type { Database } from "../db/pool.ts";
+import type { Fork } from "../db/queries/effect-reads.ts";
 import type { Intent, Lease, MovedEffect } from "../db/queries/effects.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
@@ -29,6 +30,7 @@ export interface Ledger extends LedgerDeps {
 export interface Opened<R> {
   call: EffectCall;
   intent: Intent;
+  fork: Fork | null;
   dispatch: (key: string) => Promise<R>;
 }
 

@@ -7,6 +7,7 @@ import { isDone, isNotDone, wayOut } from "../domain/effect.ts";
 import { Fatal } from "../domain/errors.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { takePlaces } from "./ask.ts";
+import { reuse } from "./fork.ts";
 import type { Ledger, Opened } from "./opened.ts";
 import { prepare } from "./prepare.ts";
 import { resolve } from "./resolve.ts";
@@ -39,6 +40,11 @@ export async function performOnce<R>(ledger: Ledger, opened: Opened<R>): Promise
         row = resolved.row;
         continue;
       }
+    }
+    const taken = await reuse(ledger, opened, row);
+    if (taken !== null) {
+      row = taken;
+      continue;
     }
     const sent = await send(ledger, opened, row);
     row = sent.row;

@@ -20,6 +20,8 @@ alter table holdfast.effects
   -- Of a compensation: the effect it undoes.
   add column compensates uuid,
   add column compensated_at timestamptz,
+  -- In a fork that may reuse effects: the call of an earlier pass whose result this one took.
+  add column reuses uuid,
   -- Of the dispatches, those of the run that has the row now: a redrive starts with a fresh budget.
   add column run_dispatches int not null default 0,
   -- A business key outlives the thread it came from; deleting a thread removes the rows without one.

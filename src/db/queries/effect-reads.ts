@@ -35,25 +35,55 @@ select q.task_id, q.payload, q.decision from holdfast.escalations q
   row: (raw) => raw as unknown as AnsweredQuestion,
 });
 
+export interface Fork {
+  run_id: string;
+  effects_policy: "reuse" | "repeat" | "deny";
+  checkpoint: { checkpoint_id: string; checkpoint_ns?: string } | null;
+  /** The runs from it to the one that was asked about, by their answers. */
+  runs: string[];
+}
+
 /**
- * Of the runs that this one goes on from by answers, the nearest that performs effects anew: a step that it
- * parked is repeated by its answer's run, and must find the calls it made.
+ * Of the runs that this one goes on from by answers, the nearest with a policy about effects: a step that it parked is
+ * repeated by its answer's run, under the same policy.
  */
-export const repeatingRun = query({
-  name: "effect.repeating_run",
+export const forkOfRun = query({
+  name: "effect.fork_of_run",
   text: `
 with recursive chain as (
-  select run_id, thread_id, effects_policy, 0 as depth from holdfast.runs where run_id = $1
+  select run_id, thread_id, effects_policy, kwargs -> 'checkpoint' as checkpoint, array[run_id] as runs
+    from holdfast.runs where run_id = $1
   union all
-  select a.run_id, a.thread_id, a.effects_policy, c.depth + 1
+  select a.run_id, a.thread_id, a.effects_policy, a.kwargs -> 'checkpoint', c.runs || a.run_id
     from chain c join holdfast.escalations q on q.thread_id = c.thread_id and q.resume_run_id = c.run_id
     join holdfast.runs a on a.run_id = q.run_id
-   where c.depth < 100
+   where cardinality(c.runs) < 100 and a.run_id <> all (c.runs) and c.effects_policy is null
 )
-select run_id from chain where effects_policy = 'repeat' order by depth limit 1`,
+select run_id, effects_policy, checkpoint, runs from chain
+ where effects_policy is not null order by cardinality(runs) limit 1`,
   values: (p: { runId: string }) => [p.runId],
-  row: (raw) => raw.run_id as string,
+  row: (raw) => raw as unknown as Fork,
 });
+
+const behind = `
+with recursive kept as (
+  select c.parent_checkpoint_id as id from public.checkpoints c
+   where c.thread_id = ($1::uuid)::text and c.checkpoint_ns = $2 and c.checkpoint_id = $3
+  union
+  select c.parent_checkpoint_id from kept join public.checkpoints c
+    on c.thread_id = ($1::uuid)::text and c.checkpoint_ns = $2 and c.checkpoint_id = kept.id
+)
+select e.* from holdfast.effects e
+  left join public.checkpoints own on own.thread_id = ($1::uuid)::text and own.checkpoint_ns = e.checkpoint_ns
+                                  and own.checkpoint_id = e.checkpoint_id
+ where e.thread_id = $1::uuid and e.class <> 'read' and e.compensates is null and e.reuses is null
+   and not exists (select 1 from kept where kept.id =
+         case when e.checkpoint_ns = $2 then e.checkpoint_id else own.metadata -> 'parents' ->> $2 end)`;
+interface Behind {
+  threadId: string;
+  checkpointNs: string;
+  checkpointId: string;
+}
 
 /**
  * What lies behind a fork: effects of the thread that were sent and whose step is not an ancestor of the checkpoint,
@@ -61,26 +91,26 @@ select run_id from chain where effects_policy = 'repeat' order by depth limit 1`
  */
 export const effectsBehind = query({
   name: "effect.behind",
-  text: `
-with recursive kept as (
-  select c.parent_checkpoint_id as id from public.checkpoints c
-   where c.thread_id = $1::text and c.checkpoint_ns = $2 and c.checkpoint_id = $3
-  union
-  select c.parent_checkpoint_id from kept join public.checkpoints c
-    on c.thread_id = $1::text and c.checkpoint_ns = $2 and c.checkpoint_id = kept.id
-)
-select e.* from holdfast.effects e
-  left join public.checkpoints own on own.thread_id = $1::text and own.checkpoint_ns = e.checkpoint_ns
-                                  and own.checkpoint_id = e.checkpoint_id
- where e.thread_id = $1 and e.class <> 'read' and e.compensates is null
-   and e.state in ('dispatched', 'unknown', 'escalated', 'succeeded', 'reconciled_done')
-   and not exists (select 1 from kept where kept.id =
-         case when e.checkpoint_ns = $2 then e.checkpoint_id else own.metadata -> 'parents' ->> $2 end)
+  text: `${behind} and e.state in ('dispatched', 'unknown', 'escalated', 'succeeded', 'reconciled_done')
  order by e.prepared_at, e.ordinal`,
-  values: (p: { threadId: string; checkpointNs: string; checkpointId: string }) => [
+  values: (p: Behind) => [p.threadId, p.checkpointNs, p.checkpointId],
+  row: asEffect,
+});
+
+/** The same call behind a fork, that the fork's own runs neither made nor took the result of yet. */
+export const reusableEffect = query({
+  name: "effect.reusable",
+  text: `${behind} and e.state in ('succeeded', 'reconciled_done') and e.tool = $4 and e.args_digest = $5
+   and e.run_id <> all ($6::uuid[])
+   and not exists (select 1 from holdfast.effects r where r.reuses = e.effect_id and r.run_id = any ($6::uuid[]))
+ order by e.prepared_at, e.ordinal limit 1`,
+  values: (p: Behind & { tool: string; argsDigest: string; runs: string[] }) => [
     p.threadId,
     p.checkpointNs,
     p.checkpointId,
+    p.tool,
+    p.argsDigest,
+    p.runs,
   ],
   row: asEffect,
 });

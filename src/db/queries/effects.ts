@@ -32,6 +32,8 @@ export interface EffectRow {
   looks: number;
   looked_at: Date | null;
   asked: boolean;
+  /** In a fork: the earlier call whose result this one took. */
+  reuses: string | null;
   compensates: string | null;
   compensated_at: Date | null;
   prepared_at: Date;
@@ -245,7 +247,10 @@ returning e.*, holdfast.now() as now`,
   row: asMoved,
 });
 
-/** What was found out about a call whose outcome nobody knew, or who is asked about it. */
+/**
+ * What was found out about a call whose outcome nobody knew, or that a human is asked. Still unclear, it keeps its
+ * epoch: it stays older than the new calls of its task, which wait for it.
+ */
 export const resolveEffect = query({
   name: "effect.resolve",
   text: `
@@ -253,7 +258,8 @@ with lease as materialized (${lease})
 update holdfast.effects e
    set state = $5, result = $6, error = coalesce($7, error), asked = asked or $5 = 'escalated',
        settled_at = case when $5 in ('reconciled_done', 'reconciled_absent') then holdfast.now() end,
-       run_id = lease.run_id, epoch = lease.epoch
+       run_id = lease.run_id,
+       epoch = case when $5 in ('reconciled_done', 'reconciled_absent') then lease.epoch else e.epoch end
   from lease where e.key = $4 and (e.state = any($8) or e.state = $5) returning e.*, holdfast.now() as now`,
   values: (
     p: Lease & {
@@ -282,5 +288,20 @@ update holdfast.effects e set looks = $5 + 1, looked_at = holdfast.now()
   from lease where e.key = $4 and e.state in ('dispatched', 'unknown') and e.looks in ($5, $5 + 1)
 returning e.*, holdfast.now() as now`,
   values: (p: Lease & { key: string; looks: number }) => [...heldBy(p), p.key, p.looks],
+  row: asMoved,
+});
+
+/** A call that was not sent takes the result of an earlier pass of the thread, and names it. */
+export const reuseEffect = query({
+  name: "effect.reuse",
+  text: `
+with lease as materialized (${lease})
+update holdfast.effects e
+   set state = 'succeeded', result = s.result, error = s.error, reuses = s.effect_id, settled_at = holdfast.now(),
+       run_id = lease.run_id, epoch = lease.epoch
+  from lease, holdfast.effects s
+ where s.effect_id = $5 and e.key = $4 and (e.state = 'prepared' or e.reuses = $5) and e.dispatches = 0
+returning e.*, holdfast.now() as now`,
+  values: (p: Lease & { key: string; source: string }) => [...heldBy(p), p.key, p.source],
   row: asMoved,
 });

@@ -41,6 +41,7 @@ const shownFields = [
   "checkpoint_ns",
   "checkpoint_id",
   "escalation_id",
+  "reuses",
   "compensates",
   "compensated_at",
 ] as const;
