@@ -142,7 +142,7 @@ async function tried(
   }
 }
 
-/** Closes those that are meant, in one statement. Ids of those that were open. */
+/** Closes those that are meant, in one statement. The ids of those that were open. */
 export async function discardMany(
   db: Database,
   {
@@ -152,7 +152,7 @@ export async function discardMany(
     dryRun,
   }: { which: DeadLetterFilter; limit: number; reason: string; dryRun: boolean },
 ): Promise<string[]> {
-  const runIds = await oldestDeadLetters(db, { ...which, limit });
+  const runIds = which.runIds ?? (await oldestDeadLetters(db, { ...which, limit }));
   if (dryRun || runIds.length === 0) return runIds;
   const discarded = await discardDeadLetters(db, { runIds, tenant: which.tenant, reason });
   return discarded.map((run) => run.run_id);

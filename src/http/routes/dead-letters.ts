@@ -86,7 +86,8 @@ async function discardSeveral({ db, config }: HttpDeps, c: RequestContext): Prom
   const { group, run_ids: runIds, filter: narrow, limit, reason, dry_run: dryRun } = body;
   const which = filterOf(tenantOf(c), { narrow, group, runIds });
   const ids = await discardMany(db, { which, limit, reason, dryRun });
-  return c.json({ dry_run: dryRun, discarded: ids.length, run_ids: ids });
+  const refused = (runIds ?? []).filter((id) => !ids.includes(id));
+  return c.json({ dry_run: dryRun, discarded: ids.length, run_ids: ids, refused });
 }
 
 async function deadLetterOf({ db }: HttpDeps, c: RequestContext): Promise<RunRow> {
