@@ -1,7 +1,12 @@
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
 import { lockThread } from "../db/queries/create.ts";
-import { type DeadLetterFilter, discardDeadLetters, oldestDeadLetters } from "../db/queries/dead-letters.ts";
+import {
+  type DeadLetterFilter,
+  discardDeadLetters,
+  listDeadLetters,
+  oldestDeadLetters,
+} from "../db/queries/dead-letters.ts";
 import { reopenEscalations } from "../db/queries/escalations.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { getRun } from "../db/queries/runs.ts";
@@ -152,8 +157,15 @@ export async function discardMany(
     dryRun,
   }: { which: DeadLetterFilter; limit: number; reason: string; dryRun: boolean },
 ): Promise<string[]> {
-  const runIds = which.runIds ?? (await oldestDeadLetters(db, { ...which, limit }));
+  const runIds =
+    which.runIds === null ? await oldestDeadLetters(db, { ...which, limit }) : await openOf(db, which);
   if (dryRun || runIds.length === 0) return runIds;
   const discarded = await discardDeadLetters(db, { runIds, tenant: which.tenant, reason });
   return discarded.map((run) => run.run_id);
+}
+
+/** Named ones are closed also when they were redriven. */
+async function openOf(db: Database, which: DeadLetterFilter): Promise<string[]> {
+  const named = await listDeadLetters(db, { ...which, all: true, limit: redrivesPerRequestMax, offset: 0 });
+  return named.filter((run) => run.discarded_at === null).map((run) => run.run_id);
 }

@@ -12,56 +12,59 @@ export interface EffectBehind {
   dispatched_at: Date | null;
 }
 
-const checkpointsMax = 100_000;
+/** State updates in a row that are looked through. */
+const updatesMax = 1_000;
+
+// An API write has an epoch and no run; what the stock saver wrote has neither.
+const byApi = "(c.run_id is null and c.epoch is not null)";
 
 /**
- * Effects of a thread that do not lie on the way to a checkpoint: to start there is to leave them behind, and to do them
- * again. An effect of a subgraph lies where the root was then. With `checkpointId` null it is about the latest
- * checkpoint, and only when an API write made that: it may have forked from an older one.
- * One index probe when the thread has no such effect.
+ * Effects of a thread that lie behind a checkpoint: their tasks ran on it or on a later one, so that to start there may
+ * do them again. An effect of a subgraph lies where its root was then. A checkpoint that a state update made has the
+ * tasks of the one it was made from still before it. With `checkpointId` null this is about the latest checkpoint, and
+ * then only when a state update made that: to go on from what a run left is no fork. One index probe when the thread
+ * has no such effect.
  */
 export const effectsBehind = query({
   name: "fork.effects_behind",
   text: `
 with recursive candidate as materialized (
-  select e.effect_id, e.tool, e.state, e.args_digest, e.run_id, e.dispatched_at, e.prepared_at, e.checkpoint_id,
-         e.checkpoint_ns
+  select e.effect_id, e.tool, e.state, e.args_digest, e.run_id, e.dispatched_at, e.prepared_at,
+         (select c.seq from public.checkpoints c
+           where c.thread_id = $1::uuid::text and c.checkpoint_ns = '' and c.checkpoint_id =
+                 case when e.checkpoint_ns = '' then e.checkpoint_id
+                 else (select i.metadata->'parents'->>'' from public.checkpoints i
+                        where i.thread_id = $1::uuid::text and i.checkpoint_ns = e.checkpoint_ns
+                          and i.checkpoint_id = e.checkpoint_id) end) as seq
     from holdfast.effects e
-   where e.thread_id = $1 and e.class <> 'read' and e.compensates is null
+   where e.thread_id = $1::uuid and e.class <> 'read' and e.compensates is null
      and e.state in ('dispatched', 'succeeded', 'unknown', 'reconciled_done', 'escalated')
 ), latest as materialized (
-  select c.checkpoint_id, c.parent_checkpoint_id, c.run_id from public.checkpoints c
-   where c.thread_id = $1::text and c.checkpoint_ns = '' and exists (select 1 from candidate)
+  select c.checkpoint_id, ${byApi} as by_api from public.checkpoints c
+   where c.thread_id = $1::uuid::text and c.checkpoint_ns = '' and exists (select 1 from candidate)
    order by c.seq desc limit 1
 ), base as (
-  select c.checkpoint_id, c.parent_checkpoint_id, true as older from public.checkpoints c
-   where c.thread_id = $1::text and c.checkpoint_ns = '' and c.checkpoint_id = $2 and exists (select 1 from candidate)
-     and ($4::boolean or not exists (select 1 from latest l where l.checkpoint_id = $2))
+  select coalesce($2::text, l.checkpoint_id) as checkpoint_id, $2::text is not null as named from latest l
+   where $4::boolean or l.by_api or $2::text <> l.checkpoint_id
+), up (seq, parent_id, by_api, depth) as (
+  select c.seq, c.parent_checkpoint_id, ${byApi}, 1 from public.checkpoints c join base b using (checkpoint_id)
+   where c.thread_id = $1::uuid::text and c.checkpoint_ns = ''
   union all
-  -- The calls of tasks on the latest checkpoint itself lie on its way: to go on from there is no fork.
-  select l.checkpoint_id, l.parent_checkpoint_id, false from latest l
-   where l.run_id is null and ($2::text is null or (l.checkpoint_id = $2 and not $4::boolean))
-), way (id, depth) as (
-  select case when b.older then b.parent_checkpoint_id else b.checkpoint_id end, 1 from base b
-  union
-  select c.parent_checkpoint_id, w.depth + 1 from way w
-    join public.checkpoints c
-      on c.thread_id = $1::text and c.checkpoint_ns = '' and c.checkpoint_id = w.id
-   where w.depth < ${checkpointsMax}
+  select c.seq, c.parent_checkpoint_id, ${byApi}, u.depth + 1
+    from up u join public.checkpoints c
+      on c.thread_id = $1::uuid::text and c.checkpoint_ns = '' and c.checkpoint_id = u.parent_id
+   where u.by_api and u.depth < ${updatesMax}
 )
 select k.effect_id, k.tool, k.state, k.args_digest, k.run_id, k.dispatched_at
-  from candidate k cross join base b
- where not exists (
-   select 1 from way w where w.id = case when k.checkpoint_ns = '' then k.checkpoint_id
-     else (select c.metadata->'parents'->>'' from public.checkpoints c
-            where c.thread_id = $1::text and c.checkpoint_ns = k.checkpoint_ns and c.checkpoint_id = k.checkpoint_id) end)
-   and (b.older or k.checkpoint_id is not null)
+  from candidate k, base b
+ -- Nobody knows where an effect without a checkpoint lies: whoever names an older one hears of it.
+ where k.seq >= (select min(u.seq) from up u) or (k.seq is null and b.named)
  order by k.prepared_at limit $3`,
   values: (p: {
     threadId: string;
     checkpointId: string | null;
     limit: number;
-    /** Calls of the tasks on the named checkpoint itself lie behind it as well, even when it is the latest. */
+    /** The named checkpoint is started from anew even when it is the latest. */
     strict: boolean;
   }) => [p.threadId, p.checkpointId, p.limit, p.strict],
   row: (raw) => raw as unknown as EffectBehind,
