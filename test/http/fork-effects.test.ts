@@ -62,9 +62,7 @@ describe("a fork to a point before an effect", () => {
       const run = await runById(runtime.db, run_id);
       expect(run.effects_policy).toBe(policy);
       expect(run.kwargs.config?.configurable).not.toHaveProperty("holdfast_effects");
-      expect((await client.threads.get(thread)) as { config?: unknown }).toMatchObject({
-        config: { configurable: {} },
-      });
+      expect(JSON.stringify(await client.threads.get(thread))).not.toContain("holdfast_effects");
     },
   );
 
