@@ -13,6 +13,20 @@ const advice: Readonly<Record<string, string>> = {
     "Nobody knows whether a call to the outside took place: look there by the call's key, write down what you found, then redrive.",
   effect_args_changed:
     "A repeated step wanted the same call with other arguments: make the node deterministic before its effect, then redrive from the start.",
+  effect_args_unstorable:
+    "The arguments or the result of an effect cannot be stored: the message has the place; return plain data of a smaller size, then redrive.",
+  effect_drifted:
+    "An earlier attempt made a call that may have taken place, and the repeated step asks for another one: look there by the call's key, make the node deterministic before its effect, then redrive.",
+  effect_exhausted:
+    "A call to the outside failed each time: see that the service works again, and by the call's key whether one of them took place, then redrive the group.",
+  effect_compensated:
+    "The call that this step wants was undone: what it did is not there any more; redrive from the start, and say whether to repeat.",
+  effect_business_key_conflict:
+    "Another call holds this business key with other arguments: see which of the two is right, mend keyOf or the input, then redrive.",
+  invalid_effect:
+    "An effect is declared wrongly: the message says how; mend the declaration, deploy, then redrive the group.",
+  invalid_business_key:
+    "keyOf of an effect gave no usable text for this input: mend it or the input, then redrive from the start.",
   effect_outside_run:
     "An effect was called outside a node of a run: call it in a node, and pass the node's config on, then redrive.",
   invalid_key:

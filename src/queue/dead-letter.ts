@@ -49,7 +49,7 @@ export function deadLetterLine(run: RunRow): Record<string, unknown> {
 /** All that one needs to decide about a dead run: what went in, what failed and when, what it did, what can be done. */
 export async function deadLetterStory(db: Queryable, dead: RunRow): Promise<Record<string, unknown>> {
   const { run_id: runId, kwargs } = dead;
-  const last = one(await lastCheckpointOf(db, { runId }));
+  const last = one(await lastCheckpointOf(db, { runId, threadId: dead.thread_id }));
   const redrives = await allRedrivesOf(db, { runId, limit: redrivesMax });
   return {
     ...deadLetterLine(dead),

@@ -111,7 +111,8 @@ interface Again {
 }
 
 const began = async (db: Queryable, run: RunRow): Promise<boolean> =>
-  run.input_applied || one(await hasOwnCheckpoint(db, { runId: run.run_id })) !== undefined;
+  run.input_applied ||
+  one(await hasOwnCheckpoint(db, { runId: run.run_id, threadId: run.thread_id })) !== undefined;
 
 async function fromCheckpoint(db: Queryable, dead: RunRow): Promise<Again> {
   if (!(await began(db, dead))) return { kwargs: dead.kwargs, continues: false };
@@ -142,7 +143,7 @@ async function fromStart(db: Queryable, dead: RunRow, { input, effects }: Redriv
     );
   await checkNotMovedOn(db, dead);
   await undoing(db, dead);
-  const start = one(await startOfRun(db, { runId: origin.run_id }));
+  const start = one(await startOfRun(db, { runId: origin.run_id, threadId: dead.thread_id }));
   // On an empty thread its own input is the first checkpoint: given again there, it replaces itself.
   const base = start?.parentId ?? (start?.source === "input" ? start.checkpointId : null);
   if (base === null || base === undefined)

@@ -1,7 +1,7 @@
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
-import { pruneEffects } from "../db/queries/effect-reads.ts";
 import { discardOld, removeDiscarded } from "../db/queries/dead-letters.ts";
+import { pruneEffects } from "../db/queries/effect-reads.ts";
 import { expiredEscalations } from "../db/queries/escalations.ts";
 import type { EscalationRow } from "../db/queries/rows.ts";
 import * as threads from "../db/queries/threads.ts";

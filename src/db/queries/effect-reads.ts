@@ -55,36 +55,6 @@ select run_id from chain where effects_policy = 'repeat' order by depth limit 1`
   row: (raw) => raw.run_id as string,
 });
 
-/**
- * What lies behind a fork: effects of the thread that were sent and whose step is not an ancestor of the checkpoint,
- * `read`s aside. A step in a subgraph counts with the checkpoint of `checkpointNs` that it ran under.
- */
-export const effectsBehind = query({
-  name: "effect.behind",
-  text: `
-with recursive kept as (
-  select c.parent_checkpoint_id as id from public.checkpoints c
-   where c.thread_id = $1::text and c.checkpoint_ns = $2 and c.checkpoint_id = $3
-  union
-  select c.parent_checkpoint_id from kept join public.checkpoints c
-    on c.thread_id = $1::text and c.checkpoint_ns = $2 and c.checkpoint_id = kept.id
-)
-select e.* from holdfast.effects e
-  left join public.checkpoints own on own.thread_id = $1::text and own.checkpoint_ns = e.checkpoint_ns
-                                  and own.checkpoint_id = e.checkpoint_id
- where e.thread_id = $1 and e.class <> 'read' and e.compensates is null
-   and e.state in ('dispatched', 'unknown', 'escalated', 'succeeded', 'reconciled_done')
-   and not exists (select 1 from kept where kept.id =
-         case when e.checkpoint_ns = $2 then e.checkpoint_id else own.metadata -> 'parents' ->> $2 end)
- order by e.prepared_at, e.ordinal`,
-  values: (p: { threadId: string; checkpointNs: string; checkpointId: string }) => [
-    p.threadId,
-    p.checkpointNs,
-    p.checkpointId,
-  ],
-  row: asEffect,
-});
-
 /** Calls of which nobody knows whether they took place; those under way are not among them. */
 export const countUnclear = query({
   name: "effect.count_unclear",

@@ -74,8 +74,8 @@ select k.effect_id, k.tool, k.state, k.args_digest, k.run_id, k.dispatched_at
 export const startOfRun = query({
   name: "fork.start_of_run",
   text: `select checkpoint_id, parent_checkpoint_id, metadata->>'source' as source from public.checkpoints
-          where run_id = $1 and checkpoint_ns = '' order by seq limit 1`,
-  values: (p: { runId: string }) => [p.runId],
+          where thread_id = $2 and run_id = $1 and checkpoint_ns = '' order by seq limit 1`,
+  values: (p: { runId: string; threadId: string }) => [p.runId, p.threadId],
   row: (raw) => ({
     checkpointId: raw.checkpoint_id as string,
     parentId: raw.parent_checkpoint_id as string | null,
@@ -87,8 +87,8 @@ export const startOfRun = query({
 export const lastCheckpointOf = query({
   name: "fork.last_checkpoint",
   text: `select checkpoint_id, metadata->>'step' as step from public.checkpoints
-          where run_id = $1 and checkpoint_ns = '' order by seq desc limit 1`,
-  values: (p: { runId: string }) => [p.runId],
+          where thread_id = $2 and run_id = $1 and checkpoint_ns = '' order by seq desc limit 1`,
+  values: (p: { runId: string; threadId: string }) => [p.runId, p.threadId],
   row: (raw) => ({ checkpointId: raw.checkpoint_id as string, step: raw.step as string | null }),
 });
 

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
-import { countUnclear } from "../../db/queries/effect-reads.ts";
 import { deadLetterDepth } from "../../db/queries/dead-letters.ts";
+import { countUnclear } from "../../db/queries/effect-reads.ts";
 import { queueDepth } from "../../db/queries/runs.ts";
 import { one } from "../../db/query.ts";
 import type { HttpDeps, HttpEnv } from "../deps.ts";
