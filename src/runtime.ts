@@ -7,6 +7,7 @@ import { upsertSystemAssistant } from "./db/queries/assistants.ts";
 import type { Queryable } from "./db/query.ts";
 import { systemAssistantId } from "./domain/ids.ts";
 import type { Registry } from "./engine/registry.ts";
+import { tellDead } from "./observe/dead.ts";
 import type { Log } from "./observe/log.ts";
 import { type Metrics, openMetrics } from "./observe/metrics.ts";
 import { openTracing, type Tracing } from "./observe/tracing.ts";
@@ -81,6 +82,8 @@ export interface WorkerRole {
   reapMillis: number;
   /** The database's URL for the lease thread; without it leases are kept in this thread. */
   leaseThreadUrl: string | null;
+  /** Dead letters older than this are discarded, and removed as long after that; 0 keeps them for ever. */
+  deadLetterDays: number;
   random: () => number;
 }
 
@@ -111,6 +114,7 @@ export function startWorker(
       { db, bus },
       {
         graceSeconds: leaseSeconds,
+        onDead: (run, error) => tellDead({ log, metrics }, run, error),
         onError: (error) => {
           log.error({ error }, "a run whose worker is gone could not be given back");
           return undefined;
@@ -132,7 +136,12 @@ export function startWorker(
       runOnce: () => scheduleOnce({ db, bus }, skipped),
       log,
     }),
-    new Chore({ name: "prune", everyMillis: pruneMillis, runOnce: () => pruneOnce({ db, bus }), log }),
+    new Chore({
+      name: "prune",
+      everyMillis: pruneMillis,
+      runOnce: () => pruneOnce({ db, bus }, { deadLetterDays: role.deadLetterDays }),
+      log,
+    }),
   ];
   worker.start();
   for (const chore of chores) chore.start();

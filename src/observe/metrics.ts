@@ -118,6 +118,17 @@ function ownMetrics(registers: Registry[]) {
       help: "Age of the oldest due run, at the time of the scrape",
       registers,
     }),
+    deadLetters: new Counter({
+      name: "holdfast_dead_letter_total",
+      help: "Runs that ended dead, by the code of their error",
+      labelNames: ["reason"],
+      registers,
+    }),
+    deadLetterDepth: new Gauge({
+      name: "holdfast_dead_letter_depth",
+      help: "Dead letters that nobody has handled, at the time of the scrape",
+      registers,
+    }),
     sseClients: new Gauge({ name: "holdfast_sse_clients", help: "Open event streams", registers }),
   };
 }

@@ -1,5 +1,6 @@
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
+import { discardOld, removeDiscarded } from "../db/queries/dead-letters.ts";
 import { pruneEffects } from "../db/queries/effect-reads.ts";
 import { expiredEscalations } from "../db/queries/escalations.ts";
 import type { EscalationRow } from "../db/queries/rows.ts";
@@ -15,6 +16,7 @@ import { resumeRequest } from "./resume.ts";
 
 const escalationsPerPassMax = 50;
 const threadsPerPassMax = 100;
+const deadLettersPerPassMax = 500;
 /** How long the stream of a finished stateless run can still be read. */
 export const temporarySecondsMax = 120;
 /** Clients may repeat a request with the same key for this long. */
@@ -63,11 +65,21 @@ async function answerExpired(db: Database, question: EscalationRow): Promise<num
   }
 }
 
-/** Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys, effects that outlived their threads. */
-export async function pruneOnce({
-  db,
-  bus,
-}: Deps): Promise<{ threads: number; keys: number; effects: number }> {
+export interface Pruned {
+  threads: number;
+  keys: number;
+  effects: number;
+  /** Dead letters closed by age, and rows of discarded ones removed. */
+  discarded: number;
+  removed: number;
+}
+
+/**
+ * Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys, effects
+ * that outlived their threads, and, where an age is set,
+ * dead letters: discarded when they are that old, removed when they have been discarded for as long.
+ */
+export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}): Promise<Pruned> {
   const old = await threads.expiredTemporary(db, {
     olderThanSeconds: temporarySecondsMax,
     limit: threadsPerPassMax,
@@ -82,5 +94,14 @@ export async function pruneOnce({
     olderThanSeconds: businessKeySecondsMax,
     limit: effectsPerPassMax,
   });
-  return { threads: old.length, keys: keys.length, effects: forgotten.length };
+  const letters = await pruneDeadLetters(db, deadLetterDays);
+  return { threads: old.length, keys: keys.length, effects: forgotten.length, ...letters };
+}
+
+async function pruneDeadLetters(db: Database, days: number): Promise<{ discarded: number; removed: number }> {
+  if (days === 0) return { discarded: 0, removed: 0 };
+  const removed = await removeDiscarded(db, { days, limit: deadLettersPerPassMax });
+  const reason = `nobody handled it for ${days} days`;
+  const discarded = await discardOld(db, { days, reason, limit: deadLettersPerPassMax });
+  return { discarded: discarded.length, removed: removed.length };
 }

@@ -7,6 +7,7 @@ import type { RunRow } from "../db/queries/rows.ts";
 import * as settling from "../db/queries/settle.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
+import { fingerprintOf } from "../domain/fingerprint.ts";
 import type { Outcome } from "../domain/outcome.ts";
 import type { CancelAction } from "../domain/run.ts";
 import { failpoint } from "../observe/failpoint.ts";
@@ -60,7 +61,7 @@ const isTerminalOutcome = ({ kind }: Outcome): boolean => kind === "cancelled" |
 
 function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {
   const lease = { runId: run.run_id, epoch: run.epoch };
-  const nothing = { output: null, error: null };
+  const nothing = { output: null, error: null, fingerprint: null };
   switch (outcome.kind) {
     case "success":
       return settling.finishRun(tx, {
@@ -72,7 +73,13 @@ function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {
     case "retry":
       return settling.retryRun(tx, { ...lease, ...outcome });
     case "dead":
-      return settling.finishRun(tx, { ...lease, ...nothing, status: outcome.status, error: outcome.error });
+      return settling.finishRun(tx, {
+        ...lease,
+        ...nothing,
+        status: outcome.status,
+        error: outcome.error,
+        fingerprint: fingerprintOf(outcome.error),
+      });
     case "cancelled":
       if (outcome.action === "rollback") return settling.deleteRun(tx, lease);
       return settling.finishRun(tx, { ...lease, ...nothing, status: "interrupted" });

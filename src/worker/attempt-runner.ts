@@ -11,6 +11,7 @@ import type { Outcome } from "../domain/outcome.ts";
 import { decide, retryPolicy } from "../domain/retry.ts";
 import type { CancelAction } from "../domain/run.ts";
 import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
+import { tellDead } from "../observe/dead.ts";
 import { settle } from "../queue/settle.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { EventWriter } from "./event-writer.ts";
@@ -158,6 +159,7 @@ export class AttemptRunner {
     const { run_id, thread_id, graph_id, created_at, attempt } = this.#run;
     bus.publish("run", run_id);
     bus.publish("queue", thread_id);
+    if (outcome.kind === "dead") tellDead(this.#deps, this.#run, outcome.error);
     if (outcome.kind === "retry") metrics.retries.inc({ error_type: outcome.error.code });
     const status = finalStatus(outcome);
     if (status !== null) {

@@ -7,10 +7,12 @@ import * as checkpointWrites from "../../src/db/queries/checkpoint-writes.ts";
 import * as checkpoints from "../../src/db/queries/checkpoints.ts";
 import * as claim from "../../src/db/queries/claim.ts";
 import * as create from "../../src/db/queries/create.ts";
+import * as deadLetters from "../../src/db/queries/dead-letters.ts";
 import * as effectReads from "../../src/db/queries/effect-reads.ts";
 import * as effects from "../../src/db/queries/effects.ts";
 import * as escalations from "../../src/db/queries/escalations.ts";
 import * as events from "../../src/db/queries/events.ts";
+import * as forks from "../../src/db/queries/forks.ts";
 import * as keys from "../../src/db/queries/keys.ts";
 import * as runs from "../../src/db/queries/runs.ts";
 import * as settle from "../../src/db/queries/settle.ts";
@@ -26,9 +28,11 @@ const rooms = {
   claim,
   create,
   effectReads,
+  deadLetters,
   effects,
   escalations,
   events,
+  forks,
   keys,
   runs,
   settle,

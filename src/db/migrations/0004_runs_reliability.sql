@@ -14,3 +14,4 @@ alter table holdfast.runs
 create unique index runs_compensates on holdfast.runs (compensates) where compensates is not null;
 create index runs_dead_by_cause on holdfast.runs (tenant, fingerprint)
   where status in ('error', 'timeout') and discarded_at is null;
+create index runs_redrives on holdfast.runs (redrive_of) where redrive_of is not null;

@@ -11,7 +11,7 @@ export const finishRun = query({
   name: "settle.finish",
   text: `
 update holdfast.runs
-   set status = $3, lease_until = null, worker_id = null, output = $4, error = $5,
+   set status = $3, lease_until = null, worker_id = null, output = $4, error = $5, fingerprint = $6,
        finished_at = holdfast.now(), updated_at = holdfast.now()
  where run_id = $1 and epoch = $2 and status = 'running' returning *`,
   values: (
@@ -19,8 +19,17 @@ update holdfast.runs
       status: "success" | "error" | "timeout" | "interrupted";
       output: string | null;
       error: unknown;
+      /** Of a dead run: its cause. */
+      fingerprint: string | null;
     },
-  ) => [p.runId, p.epoch, p.status, p.output, p.error === null ? null : JSON.stringify(p.error)],
+  ) => [
+    p.runId,
+    p.epoch,
+    p.status,
+    p.output,
+    p.error === null ? null : JSON.stringify(p.error),
+    p.fingerprint,
+  ],
   row: asRun,
 });
 

@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { deadLetterDepth } from "../../db/queries/dead-letters.ts";
 import { countUnclear } from "../../db/queries/effect-reads.ts";
 import { queueDepth } from "../../db/queries/runs.ts";
 import { one } from "../../db/query.ts";
@@ -29,6 +30,7 @@ export function metaRoutes(deps: HttpDeps): Hono<HttpEnv> {
 /** Depths are read when somebody looks: a gauge kept beside the rows would drift from them. */
 async function measureQueue({ db, metrics, log }: HttpDeps): Promise<void> {
   try {
+    metrics.deadLetterDepth.set(one(await deadLetterDepth(db, undefined)) ?? 0);
     const rows = await queueDepth(db, undefined);
     metrics.queueDepth.reset();
     for (const state of ["queued", "blocked", "running"]) {
