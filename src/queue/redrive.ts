@@ -8,6 +8,7 @@ import * as runs from "../db/queries/runs.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { Conflict, NotFound } from "../domain/errors.ts";
 import type { RunKwargs } from "../domain/run.ts";
+import { refuseCompensated } from "./compensate.ts";
 import { createInTransaction } from "./create.ts";
 import type { CreateRun } from "./request.ts";
 
@@ -41,6 +42,8 @@ async function lockedDeadLetter(tx: Queryable, { tenant, runId }: Redrive): Prom
   if (dead === undefined) throw new NotFound("Run not found");
   if (dead.status !== "error" && dead.status !== "timeout")
     throw new Conflict(`run ${runId} is no dead letter`);
+  if (dead.kind === "compensation")
+    throw new Conflict(`run ${runId} is a compensation: answer its question to go on with it`);
   if (dead.discarded_at !== null) throw new Conflict(`run ${runId} was discarded: ${dead.discard_reason}`);
   const earlier = one(await runs.redrivesOf(tx, { runId }));
   if (earlier === undefined) return dead;
@@ -73,6 +76,7 @@ async function requestOf(tx: Queryable, dead: RunRow, principal: string): Promis
 async function kwargsOf(tx: Queryable, dead: RunRow): Promise<RunKwargs> {
   const began = dead.input_applied || one(await hasOwnCheckpoint(tx, { runId: dead.run_id })) !== undefined;
   if (!began) return dead.kwargs;
+  await refuseCompensated(tx, dead);
   const [latest] = await runs.listRuns(tx, {
     threadId: dead.thread_id,
     tenant: dead.tenant,

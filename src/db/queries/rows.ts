@@ -107,6 +107,9 @@ export interface EscalationRow {
   decided_by: string | null;
   decided_at: Date | null;
   resume_run_id: string | null;
+  effect_id: string | null;
+  /** Asked by a stuck compensation, not by an interrupt of the graph. */
+  compensation: boolean;
   created_at: Date;
 }
 
