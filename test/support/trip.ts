@@ -50,29 +50,38 @@ export interface TripChoices {
 }
 
 /** Three bookings that can be cancelled, one after the other, then `last`. */
-export function tripGraph({ world, last, onCancel, lookup = true, compensateClass, undeclared = [] }: TripChoices) {
-  const book = (tool: string) => async ({ who }: { who?: string }) => {
-    const of = who === undefined ? "" : ` of ${who}`;
-    await effect(
-      {
-        name: tool,
-        args: { of },
-        class: "compensatable",
-        ...(compensateClass === undefined ? {} : { compensateClass }),
-        ...(lookup ? { lookup: async (key: string) => world.lookup(key) } : {}),
-        ...(undeclared.includes(tool)
-          ? {}
-          : {
-              compensate: async (done: { args: { of: string } }, key: string) => {
-                onCancel?.(tool);
-                return world.act(`cancel ${tool}${done.args.of}`, key);
-              },
-            }),
-      },
-      async (key) => world.act(`book ${tool}${of}`, key),
-    );
-    return { log: [tool] };
-  };
+export function tripGraph({
+  world,
+  last,
+  onCancel,
+  lookup = true,
+  compensateClass,
+  undeclared = [],
+}: TripChoices) {
+  const book =
+    (tool: string) =>
+    async ({ who }: { who?: string }) => {
+      const of = who === undefined ? "" : ` of ${who}`;
+      await effect(
+        {
+          name: tool,
+          args: { of },
+          class: "compensatable",
+          ...(compensateClass === undefined ? {} : { compensateClass }),
+          ...(lookup ? { lookup: async (key: string) => world.lookup(key) } : {}),
+          ...(undeclared.includes(tool)
+            ? {}
+            : {
+                compensate: async (done: { args: { of: string } }, key: string) => {
+                  onCancel?.(tool);
+                  return world.act(`cancel ${tool}${done.args.of}`, key);
+                },
+              }),
+        },
+        async (key) => world.act(`book ${tool}${of}`, key),
+      );
+      return { log: [tool] };
+    };
   return new StateGraph(TripState)
     .addNode("flight", book("flight"))
     .addNode("hotel", book("hotel"))

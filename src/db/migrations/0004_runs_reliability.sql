@@ -18,6 +18,8 @@ create index runs_dead_by_cause on holdfast.runs (tenant, fingerprint)
   where status in ('error', 'timeout') and discarded_at is null;
 
 -- What a human decided about an effect whose compensation was stuck: who, and whether it is undone or left as it is.
-alter table holdfast.effects add column compensation_decision jsonb;
+alter table holdfast.effects add column compensation_decision jsonb,
+  -- Which of two effects came first when the clock cannot tell.
+  add column seq bigint generated always as identity;
 -- A question of a stuck compensation: no interrupt of the graph, so no resume answers it and no later run outdates it.
 alter table holdfast.escalations add column compensation boolean not null default false;

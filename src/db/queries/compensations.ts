@@ -47,7 +47,7 @@ export const nextToCompensate = query({
   name: "compensation.next",
   text: `${undone}
 select *, extract(epoch from holdfast.now() - dispatched_at)::float8 * 1000 as age_ms from pending
- order by coalesce(settled_at, dispatched_at) desc, prepared_at desc, ordinal desc, effect_id limit 1`,
+ order by coalesce(settled_at, dispatched_at) desc, seq desc limit 1`,
   values: (p: Work) => [p.runId, p.threadId],
   row: (raw) => asEffect(raw) as PendingEffect,
 });
