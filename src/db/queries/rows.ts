@@ -107,6 +107,7 @@ export interface EscalationRow {
   decided_by: string | null;
   decided_at: Date | null;
   resume_run_id: string | null;
+  /** The effect that it asks about. */
   effect_id: string | null;
   /** Asked by a stuck compensation, not by an interrupt of the graph. */
   compensation: boolean;
