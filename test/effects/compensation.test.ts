@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { Transient } from "../../src/domain/errors.ts";
+import { createApp } from "../../src/http/app.ts";
 import { setFailpoints } from "../../src/observe/failpoint.ts";
 import { cancelRun, deleteRun } from "../../src/queue/cancel.ts";
 import { reapOnce } from "../../src/queue/reaper.ts";
@@ -21,14 +22,27 @@ interface Trip {
   worker: Worker;
 }
 
+const testConfig = {
+  version: "test",
+  bodyBytesMax: 1_048_576,
+  heartbeatSeconds: 5,
+  pollMillis: 200,
+  authRequired: false,
+  requestsPerSecondMax: 0,
+};
+
 const bug = (): never => {
   throw new Error("no such city");
 };
 
 /** A trip whose last step goes wrong, worked on by one worker, with time running fast. */
-async function started(choices: Partial<TripChoices> = {}): Promise<Trip> {
+async function started(
+  choices: Partial<TripChoices> = {},
+  told: { runtime?: TestRuntime } = {},
+): Promise<Trip> {
   const world = choices.world ?? new World();
   const runtime = await runtimeWith(tripGraph({ world, last: bug, ...choices }));
+  told.runtime = runtime;
   runtime.clock.set(new Date("2030-01-01T00:00:00Z"));
   const forward = setInterval(() => runtime.clock.advance(1_000), 20);
   const { close } = runtime;
@@ -233,5 +247,186 @@ describe("a compensation", () => {
     const [compensation] = await settledCompensations(runtime, run.thread_id);
     expect(compensation).toMatchObject({ status: "success", failures: 3 });
     expect(world.log).toEqual([...booked(), ...cancelled()]);
+  });
+});
+
+/** The dead compensation and the question it asks. */
+async function stuck(choices: Partial<TripChoices>): Promise<Trip & { question: Record<string, unknown> }> {
+  const trip = await started(choices);
+  await settledCompensations(trip.runtime, trip.run.thread_id);
+  const [question] = await rowsOf(trip.runtime, "select * from holdfast.escalations");
+  if (question === undefined) throw new Error("nothing was asked");
+  return { ...trip, question };
+}
+
+const decide = ({ runtime, question }: Awaited<ReturnType<typeof stuck>>, body: object) =>
+  createApp({ ...runtime, config: testConfig, ready: async () => true }).request(
+    `/escalations/${question.escalation_id}/decide`,
+    { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) },
+  );
+
+const hotelRefuses = (tool: string): void => {
+  if (tool === "hotel") throw new Error("no refunds");
+};
+
+describe("a compensation that fails for good", () => {
+  it("stops there, asks a human, and leaves the thread in error", async () => {
+    const { runtime, world, run, question } = await stuck({ onCancel: hotelRefuses });
+    expect(world.log).toEqual([...booked(), "cancel car"]);
+    expect(question).toMatchObject({
+      status: "open",
+      node: "compensation",
+      compensation: true,
+      interrupt_id: null,
+      allowed_decisions: ["accept", "response", "ignore"],
+    });
+    const [asked] = JSON.parse(String(question.payload));
+    expect(asked.action_request).toMatchObject({
+      action: "compensate hotel",
+      args: { run_id: run.run_id, state: "succeeded", result: { deed: "book hotel" } },
+    });
+    const [compensation] = await settledCompensations(runtime, run.thread_id);
+    expect(compensation).toMatchObject({ status: "error", error: { code: "compensation_stuck" } });
+    expect(await threadOf(runtime)).toEqual({ status: "error", error: "no refunds" });
+  });
+
+  it("asks after its last attempt, when the other side stays away", async () => {
+    const { world, question } = await stuck({
+      onCancel: () => {
+        throw new Transient("nobody answers");
+      },
+    });
+    expect(world.log).toEqual(booked());
+    expect(question).toMatchObject({ status: "open" });
+  });
+
+  it("is gone on with after the human has undone the effect by hand", async () => {
+    const trip = await stuck({ onCancel: hotelRefuses });
+    const response = await decide(trip, { decision: "accept", comment: "by phone" });
+    expect(response.status).toBe(202);
+    const all = await settledCompensations(trip.runtime, trip.run.thread_id);
+    expect(all.map(({ status }) => status)).toEqual(["error", "success"]);
+    expect(trip.world.log).toEqual([...booked(), "cancel car", "cancel flight"]);
+    const [hotel] = await rowsOf(
+      trip.runtime,
+      "select state, compensation_decision from holdfast.effects where tool = 'hotel'",
+    );
+    expect(hotel).toMatchObject({
+      state: "compensated",
+      compensation_decision: { outcome: "undone", comment: "by phone" },
+    });
+    expect(await threadOf(trip.runtime)).toEqual({ status: "error", error: "no such city" });
+  });
+
+  it("leaves the effect where the human says so, and marks who said it", async () => {
+    const trip = await stuck({ onCancel: hotelRefuses });
+    expect((await decide(trip, { decision: "ignore" })).status).toBe(202);
+    await settledCompensations(trip.runtime, trip.run.thread_id);
+    expect(trip.world.log).toEqual([...booked(), "cancel car", "cancel flight"]);
+    const [hotel] = await rowsOf(
+      trip.runtime,
+      "select state, compensated_at, compensation_decision ->> 'outcome' as outcome from holdfast.effects where tool = 'hotel'",
+    );
+    expect(hotel).toEqual({ state: "succeeded", compensated_at: null, outcome: "left" });
+  });
+
+  it("is tried again when the human asks for that", async () => {
+    let refusals = 0;
+    const trip = await stuck({
+      onCancel: (tool) => {
+        if (tool === "hotel" && refusals++ === 0) throw new Error("no refunds");
+      },
+      compensateClass: "at_most_once",
+    });
+    expect((await decide(trip, { decision: "response", args: "they promised" })).status).toBe(202);
+    await settledCompensations(trip.runtime, trip.run.thread_id);
+    expect(trip.world.log).toEqual([...booked(), ...cancelled()]);
+  });
+
+  it("takes one decision; the second decider is told the first, and meanwhile nobody may decide", async () => {
+    const go = signal();
+    const trip = await stuck({ onCancel: hotelRefuses });
+    setFailpoints((name) => (name === "compensation.begun" ? go.given : undefined));
+    const answers = await Promise.all([
+      decide(trip, { decision: "accept" }),
+      decide(trip, { decision: "ignore" }),
+    ]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([202, 409]);
+    go.give();
+    expect(await settledCompensations(trip.runtime, trip.run.thread_id)).toHaveLength(2);
+  });
+
+  it("keeps its question open while later runs of the thread come and go", async () => {
+    const trip = await stuck({
+      onCancel: hotelRefuses,
+      last: ({ who }) => (who === undefined ? bug() : undefined),
+    });
+    const next = await accepted(trip.runtime, {
+      threadId: trip.run.thread_id,
+      kwargs: { input: { who: "next" }, stream_mode: ["values"] },
+    });
+    expect(await untilEnded(trip.runtime, next.run_id)).toMatchObject({ status: "success" });
+    expect(await rowsOf(trip.runtime, "select status from holdfast.escalations")).toEqual([
+      { status: "open" },
+    ]);
+    expect((await decide(trip, { decision: "accept" })).status).toBe(202);
+    await settledCompensations(trip.runtime, trip.run.thread_id);
+    expect(trip.world.log.slice(-1)).toEqual(["cancel flight"]);
+    expect(await threadOf(trip.runtime)).toEqual({ status: "idle", error: null });
+  });
+
+  it("asks when no graph declares the tool any more", async () => {
+    let rename: () => Promise<unknown> = async () => undefined;
+    const trip = await started({
+      last: async () => {
+        await rename();
+        bug();
+      },
+    });
+    rename = () => rowsOf(trip.runtime, "update holdfast.effects set tool = 'renamed' where tool = 'car'");
+    await settledCompensations(trip.runtime, trip.run.thread_id);
+    const [question] = await rowsOf(trip.runtime, "select payload from holdfast.escalations");
+    expect(JSON.parse(String(question?.payload))[0].description).toContain("how to undo renamed");
+    expect(trip.world.log).toEqual(booked());
+  });
+});
+
+describe("an effect of which nobody knows whether it took place", () => {
+  /** The car's answer is lost, for good: its run is stopped before it can be asked again. */
+  const losing = (trip: { runtime?: TestRuntime }, boundary: string): void =>
+    onceAt(boundary, 3, async () => {
+      const runtime = trip.runtime as TestRuntime;
+      await rowsOf(
+        runtime,
+        "update holdfast.runs set cancel_requested = 'interrupt' where status = 'running'",
+      );
+      await loseLeases(runtime);
+    });
+
+  it.each([
+    ["effect.performed", [...booked(), ...cancelled()]],
+    ["effect.dispatched", [...booked(), "cancel hotel", "cancel flight"]],
+  ])("at %s is looked up before it is undone", async (boundary, expected) => {
+    const trip: { runtime?: TestRuntime } = {};
+    const stop = signal();
+    losing(trip, boundary);
+    const { runtime, world, run } = await started({ last: () => stop.given }, trip);
+    const log = boundary === "effect.dispatched" ? expected.filter((deed) => deed !== "book car") : expected;
+    await settledCompensations(runtime, run.thread_id);
+    expect(world.log.filter((deed) => boundary !== "effect.dispatched" || deed !== "book car")).toEqual(log);
+  });
+
+  it("and cannot be looked up is put before a human, who can say what came of it", async () => {
+    const trip: { runtime?: TestRuntime } = {};
+    losing(trip, "effect.performed");
+    const made = await started({ lookup: false }, trip);
+    await settledCompensations(made.runtime, made.run.thread_id);
+    const [question] = await rowsOf(made.runtime, "select * from holdfast.escalations");
+    expect(question).toMatchObject({ allowed_decisions: ["accept", "response", "ignore", "edit"] });
+    expect(made.world.log).toEqual(booked());
+    const edited = { decision: "edit", args: { result: { receipt: "found in the mail" } } };
+    expect((await decide({ ...made, question: question ?? {} }, edited)).status).toBe(202);
+    await settledCompensations(made.runtime, made.run.thread_id);
+    expect(made.world.log).toEqual([...booked(), ...cancelled()]);
   });
 });

@@ -34,6 +34,7 @@ export interface EffectRow {
   asked: boolean;
   compensates: string | null;
   compensated_at: Date | null;
+  seq: number;
   prepared_at: Date;
   first_dispatched_at: Date | null;
   dispatched_at: Date | null;

@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { effectsOfThread, type ShownEffect } from "../../db/queries/effect-reads.ts";
 import type { HttpDeps, HttpEnv } from "../deps.ts";
 import { explainThread } from "../explain.ts";
+import { pick } from "../present.ts";
 import { threadOf } from "./threads.ts";
 
 /** What a thread did to the world, and what is the matter with it. */
@@ -16,6 +17,15 @@ export function inspectRoutes(deps: HttpDeps): Hono<HttpEnv> {
   );
   return routes;
 }
+
+/** What undid an effect, and what it undoes itself; ascending `seq` is the order in which the effects began. */
+const sagaFields = [
+  "seq",
+  "compensates",
+  "compensated_at",
+  "compensated_by",
+  "compensation_decision",
+] as const satisfies (keyof ShownEffect)[];
 
 function presentEffect(row: ShownEffect): Record<string, unknown> {
   const {
@@ -45,5 +55,6 @@ function presentEffect(row: ShownEffect): Record<string, unknown> {
     prepared_at,
     dispatched_at,
     settled_at,
+    ...pick(row, sagaFields),
   };
 }
