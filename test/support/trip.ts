@@ -42,22 +42,13 @@ export interface TripChoices {
   /** After the last booking. */
   last?: (state: { who?: string }) => unknown;
   /** Before the world cancels a booking. */
-  onCancel?: (tool: string) => void;
+  onCancel?: (tool: string) => unknown;
   lookup?: boolean;
   compensateClass?: "idempotent" | "natural" | "at_most_once";
-  /** Tools that nobody has said how to undo. */
-  undeclared?: readonly string[];
 }
 
 /** Three bookings that can be cancelled, one after the other, then `last`. */
-export function tripGraph({
-  world,
-  last,
-  onCancel,
-  lookup = true,
-  compensateClass,
-  undeclared = [],
-}: TripChoices) {
+export function tripGraph({ world, last, onCancel, lookup = true, compensateClass }: TripChoices) {
   const book =
     (tool: string) =>
     async ({ who }: { who?: string }) => {
@@ -69,14 +60,10 @@ export function tripGraph({
           class: "compensatable",
           ...(compensateClass === undefined ? {} : { compensateClass }),
           ...(lookup ? { lookup: async (key: string) => world.lookup(key) } : {}),
-          ...(undeclared.includes(tool)
-            ? {}
-            : {
-                compensate: async (done: { args: { of: string } }, key: string) => {
-                  onCancel?.(tool);
-                  return world.act(`cancel ${tool}${done.args.of}`, key);
-                },
-              }),
+          compensate: async (done: { args: { of: string } }, key: string) => {
+            await onCancel?.(tool);
+            return world.act(`cancel ${tool}${done.args.of}`, key);
+          },
         },
         async (key) => world.act(`book ${tool}${of}`, key),
       );
