@@ -107,12 +107,15 @@ async function undo({ effect, declaration, ...deps }: Step, took: EffectRow): Pr
     result = await bounded(signal, told.tool, () => compensate(done, key));
   } catch (error) {
     const failed = { message: storable(classify(error).message, messageCharsMax) };
-    await write(() => compensations.failCompensation(db, { ...lease, key, error: failed }));
+    const fail = () => compensations.failCompensation(db, { ...lease, key, error: failed });
+    await write(fail).catch(fail);
     throw error;
   }
   await failpoint("effect.performed");
   const text = JSON.stringify(result ?? null);
-  held(one(await write(() => compensations.settleCompensation(db, { ...lease, key, result: text }))));
+  const settle = () => compensations.settleCompensation(db, { ...lease, key, result: text });
+  // The attempt may have been stopped while the call was under way: its outcome is worth one more try.
+  held(one(await write(settle).catch(settle)));
   await failpoint("effect.succeeded");
 }
 

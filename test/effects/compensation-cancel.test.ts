@@ -7,7 +7,7 @@ import { setFailpoints } from "../../src/observe/failpoint.ts";
 import { cancelRun } from "../../src/queue/cancel.ts";
 import { makeThread } from "../support/factory.ts";
 import type { TestRuntime } from "../support/runtime.ts";
-import { accepted, answering, rowsOf, runtimeWith, signal } from "../support/scenario.ts";
+import { accepted, answering, rowsOf, runFast, runtimeWith, signal } from "../support/scenario.ts";
 import { booked, cancelled, stops, tripGraph, World } from "../support/trip.ts";
 import { until, untilEnded } from "../support/watch.ts";
 
@@ -23,14 +23,14 @@ async function runsOf(runtime: TestRuntime, threadId: string): Promise<RunRow[]>
 }
 
 /** The thread's runs when none of them is open any more. */
-const atRest = (runtime: TestRuntime, threadId: string): Promise<RunRow[]> =>
+const atRest = (runtime: TestRuntime, threadId: string, after = "its runs"): Promise<RunRow[]> =>
   until(
     runtime.bus,
     async () => {
       const runs = await runsOf(runtime, threadId);
       return runs.every(({ finished_at }) => finished_at !== null) ? runs : undefined;
     },
-    "the thread to rest",
+    `the thread to rest after ${after}`,
   );
 
 describe("a run that is stopped", () => {
@@ -83,23 +83,19 @@ describe("a run that is stopped", () => {
     setFailpoints(async (hit) => {
       if (hit !== name || ++hits !== Number(nth)) return;
       const [run] = await runsOf(runtime, threadId);
-      if (run === undefined) {
-        // It is not accepted yet: the deed comes right after.
-        hits -= 1;
-        return;
-      }
+      if (run === undefined) return;
       done = act(runtime, run, deed);
       if (!locked) await done;
     });
     const run = await accepted(runtime, { threadId });
-    if (done === undefined && name?.startsWith("run.")) done = act(runtime, run, deed);
+    if (name === "run.before_commit") done = act(runtime, run, deed);
     await until(
       runtime.bus,
       async () => (done === undefined ? undefined : true),
       `${boundary} to be reached`,
     );
     await done;
-    return atRest(runtime, threadId);
+    return atRest(runtime, threadId, boundary);
   }
 
   function judge(runs: RunRow[], world: World, deed: Deed, what: string): void {
@@ -120,7 +116,9 @@ describe("a run that is stopped", () => {
     expect(taken, `${what}: booked in order, each once`).toEqual(booked().slice(0, taken.length));
     const undone = cancelled().slice(stops.length - taken.length);
     expect(own.slice(taken.length), `${what}: undone in reverse, each once`).toEqual(undone);
-    expect(compensations.length, `${what}: one compensation`).toBe(taken.length === 0 ? 0 : 1);
+    // Without a booking there may be one: of a call that was cut off just before it was made, and looked up.
+    expect(compensations.length, `${what}: one compensation`).toBeLessThanOrEqual(1);
+    if (taken.length > 0) expect(compensations.length, `${what}: one compensation`).toBe(1);
     expect(
       compensations.every(({ status }) => status === "success"),
       what,
@@ -133,7 +131,9 @@ describe("a run that is stopped", () => {
     async (deed) => {
       const world = new World();
       const runtime = await runtimeWith(tripGraph({ world }));
-      runtime.work({ pollMillis: 20 });
+      // A call that was cut off is looked up for a minute; leases last longer than the test.
+      runFast(runtime);
+      runtime.work({ pollMillis: 20, leaseSeconds: 100_000 });
       const reached = await boundaries(runtime);
       expect(reached.length).toBeGreaterThan(20);
       for (const boundary of reached) {

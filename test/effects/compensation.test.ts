@@ -9,7 +9,7 @@ import { redriveRun } from "../../src/queue/redrive.ts";
 import type { Worker } from "../../src/worker/worker.ts";
 import { expireLeases } from "../support/factory.ts";
 import type { TestRuntime } from "../support/runtime.ts";
-import { accepted, rowsOf, runtimeWith, signal } from "../support/scenario.ts";
+import { accepted, rowsOf, runFast, runtimeWith, signal } from "../support/scenario.ts";
 import { booked, cancelled, type TripChoices, tripGraph, World } from "../support/trip.ts";
 import { eventsOf, until, untilEnded } from "../support/watch.ts";
 
@@ -43,13 +43,7 @@ async function started(
   const world = choices.world ?? new World();
   const runtime = await runtimeWith(tripGraph({ world, last: bug, ...choices }));
   told.runtime = runtime;
-  runtime.clock.set(new Date("2030-01-01T00:00:00Z"));
-  const forward = setInterval(() => runtime.clock.advance(1_000), 20);
-  const { close } = runtime;
-  runtime.close = () => {
-    clearInterval(forward);
-    return close();
-  };
+  runFast(runtime);
   // Longer than a test lasts by its fast clock: leases end here when a test says so.
   const { worker } = runtime.work({ pollMillis: 20, leaseSeconds: 100_000 });
   return { runtime, world, worker, run: await accepted(runtime) };
