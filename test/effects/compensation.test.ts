@@ -10,7 +10,7 @@ import type { Worker } from "../../src/worker/worker.ts";
 import { expireLeases } from "../support/factory.ts";
 import type { TestRuntime } from "../support/runtime.ts";
 import { accepted, rowsOf, runFast, runtimeWith, signal } from "../support/scenario.ts";
-import { booked, cancelled, type TripChoices, tripGraph, World } from "../support/trip.ts";
+import { booked, cancelled, stops, type TripChoices, tripGraph, World } from "../support/trip.ts";
 import { eventsOf, until, untilEnded } from "../support/watch.ts";
 
 afterEach(() => setFailpoints(undefined));
@@ -421,5 +421,59 @@ describe("an effect of which nobody knows whether it took place", () => {
     expect((await decide({ ...made, question: question ?? {} }, edited)).status).toBe(202);
     await settledCompensations(made.runtime, made.run.thread_id);
     expect(made.world.log).toEqual([...booked(), ...cancelled()]);
+  });
+});
+
+describe("over HTTP", () => {
+  const get = async (runtime: TestRuntime, pathname: string, init: RequestInit = {}) => {
+    const app = createApp({ ...runtime, config: testConfig, ready: async () => true });
+    return app.request(pathname, init);
+  };
+
+  it("the effects of a thread show what was undone, when, and by which row", async () => {
+    const { runtime, run } = await started();
+    await settledCompensations(runtime, run.thread_id);
+    const listed = await (await get(runtime, `/threads/${run.thread_id}/effects`)).json();
+    const rows = listed as Record<string, unknown>[];
+    const [flight] = rows;
+    const undone = rows.find(({ compensates }) => compensates === flight?.effect_id);
+    expect(flight).toMatchObject({ tool: "flight", state: "compensated", compensated_by: undone?.effect_id });
+    expect(flight?.compensated_at).not.toBeNull();
+    expect(undone).toMatchObject({ tool: "compensate:flight", state: "succeeded" });
+    expect(rows.map(({ tool }) => tool)).toEqual([
+      ...stops,
+      ...[...stops].reverse().map((stop) => `compensate:${stop}`),
+    ]);
+  });
+
+  it("a compensation shows as a run of its thread, is explained, and a cancel of it is refused", async () => {
+    const reached = signal();
+    const go = signal();
+    setFailpoints((name) => {
+      if (name !== "compensation.begun") return undefined;
+      reached.give();
+      return go.given;
+    });
+    const { runtime, run } = await started();
+    await reached.given;
+    const base = `/threads/${run.thread_id}`;
+    const [shown] = (await (await get(runtime, `${base}/runs`)).json()) as Record<string, unknown>[];
+    expect(shown).toMatchObject({ status: "running", metadata: { compensates: run.run_id } });
+    expect(await (await get(runtime, `${base}/explain`)).json()).toMatchObject({
+      status: "busy",
+      doing: expect.stringContaining(`compensating what run ${run.run_id} did`),
+    });
+    const cancel = await get(runtime, `${base}/runs/${shown?.run_id}/cancel`, { method: "POST" });
+    expect(cancel.status).toBe(409);
+    const all = await get(runtime, "/runs/cancel", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ thread_id: run.thread_id, status: "all" }),
+    });
+    expect(all.status).toBe(204);
+    go.give();
+    expect(await settledCompensations(runtime, run.thread_id)).toMatchObject([{ status: "success" }]);
+    const metrics = await runtime.metrics.registry.metrics();
+    expect(metrics).toContain('holdfast_compensations_total{outcome="done"} 1');
   });
 });
