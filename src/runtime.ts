@@ -1,5 +1,6 @@
 // The composition root: builds plain objects and hands each function the slice it names. The command line is in
 // main.ts; two runtimes can live in one process, which is what tests do.
+import { GroupCommit } from "./checkpoint/group-commit.ts";
 import { type Bus, openBus } from "./db/listen.ts";
 import { type Database, openDatabase } from "./db/pool.ts";
 import { upsertSystemAssistant } from "./db/queries/assistants.ts";
@@ -28,6 +29,8 @@ export interface RuntimeOptions {
 export interface Runtime {
   db: Database;
   bus: Bus;
+  /** The writes of all runs of this process. */
+  group: GroupCommit;
   registry: Registry;
   log: Log;
   metrics: Metrics;
@@ -56,6 +59,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   return {
     db,
     bus,
+    group: new GroupCommit(db),
     registry,
     log,
     metrics: openMetrics(),

@@ -1,6 +1,7 @@
 // One attempt of one run, start to end. This room is the only one that runs graphs; it never decides what a failure
 // means (domain/retry.ts) and never moves a run row (queue/settle.ts). Read next: input.ts, stream.ts, view.ts.
 import { isGraphDrained, type RunControl } from "@langchain/langgraph";
+import type { GroupCommit } from "../checkpoint/group-commit.ts";
 import { FencedSaver, type WriteKind } from "../checkpoint/saver.ts";
 import type { Database } from "../db/pool.ts";
 import type { RunRow } from "../db/queries/rows.ts";
@@ -22,6 +23,7 @@ import { toWire } from "./wire.ts";
 
 export interface AttemptDeps {
   db: Database;
+  group: GroupCommit;
   registry: Registry;
   log: Log;
   metrics: Metrics;
@@ -51,10 +53,10 @@ export async function runAttempt(
   run: RunRow,
   signals: AttemptSignals,
 ): Promise<AttemptEnd> {
-  const { db, registry } = deps;
+  const { db, registry, group } = deps;
   const opened = await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
   const version = registry.version(run.graph_id, opened);
-  const own = { db, holder: holderOf(run), write: signals.write, metadata: metadataOf(run, version) };
+  const own = { db, group, holder: holderOf(run), write: signals.write, metadata: metadataOf(run, version) };
   const saver = new FencedSaver({ ...own, events: signals.events });
   const graph: Graph = Object.assign(opened, { checkpointer: saver });
 

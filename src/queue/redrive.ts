@@ -74,7 +74,9 @@ async function requestOf(tx: Queryable, dead: RunRow, principal: string): Promis
 }
 
 async function kwargsOf(tx: Queryable, dead: RunRow): Promise<RunKwargs> {
-  const began = dead.input_applied || one(await hasOwnCheckpoint(tx, { runId: dead.run_id })) !== undefined;
+  const began =
+    dead.input_applied ||
+    one(await hasOwnCheckpoint(tx, { runId: dead.run_id, threadId: dead.thread_id })) !== undefined;
   if (!began) return dead.kwargs;
   await refuseCompensated(tx, dead);
   const [latest] = await runs.listRuns(tx, {

@@ -111,7 +111,7 @@ function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {
 
 /** A rolled-back run leaves nothing: its rows go, what it replaced and the question it answered come back. */
 export async function undo(tx: Queryable, run: RunRow): Promise<void> {
-  await checkpoints.rollbackCheckpoints(tx, { runId: run.run_id });
+  await checkpoints.rollbackCheckpoints(tx, { runId: run.run_id, threadId: run.thread_id });
   await checkpoints.restoreReplacedWrites(tx, { runId: run.run_id });
   await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
 }

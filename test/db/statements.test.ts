@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import * as assistants from "../../src/db/queries/assistants.ts";
+import * as checkpointGroups from "../../src/db/queries/checkpoint-groups.ts";
 import * as checkpointReads from "../../src/db/queries/checkpoint-reads.ts";
 import * as checkpointWrites from "../../src/db/queries/checkpoint-writes.ts";
 import * as checkpoints from "../../src/db/queries/checkpoints.ts";
@@ -18,6 +19,7 @@ import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 const rooms = {
   assistants,
+  checkpointGroups,
   checkpointReads,
   checkpointWrites,
   checkpoints,

@@ -31,6 +31,7 @@ const tupleRow = (raw: Record<string, unknown>): CheckpointRow => raw as unknown
 /** The named checkpoint, or the latest by our own order: never by checkpoint id, which holds a worker's clock. */
 export const getCheckpoint = query({
   name: "checkpoint.get",
+  prepared: true,
   text: `${selectTuple}
  where cp.thread_id = $1 and cp.checkpoint_ns = $2 and ($3::text is null or cp.checkpoint_id = $3)
  order by cp.seq desc limit 1`,
@@ -77,7 +78,7 @@ export const parentSends = query({
 /** Whether this run has committed a checkpoint of its own at the root: then its input is applied. */
 export const hasOwnCheckpoint = query({
   name: "checkpoint.own",
-  text: "select 1 from public.checkpoints where run_id = $1 and checkpoint_ns = '' limit 1",
-  values: (p: { runId: string }) => [p.runId],
+  text: "select 1 from public.checkpoints where thread_id = $2 and run_id = $1 and checkpoint_ns = '' limit 1",
+  values: (p: { runId: string; threadId: string }) => [p.runId, p.threadId],
   row: () => true,
 });

@@ -177,7 +177,7 @@ update holdfast.threads t
 export const expiredLeases = query({
   name: "reap.expired",
   text: `
-select r.*, exists (select 1 from public.checkpoints c where c.run_id = r.run_id and c.epoch = r.epoch) as progressed
+select r.*, exists (select 1 from public.checkpoints c where c.thread_id = r.thread_id::text and c.run_id = r.run_id and c.epoch = r.epoch) as progressed
   from holdfast.runs r
  where status = 'running' and lease_until < holdfast.now()
    and ($1::boolean or pg_postmaster_start_time() < clock_timestamp() - $2 * interval '1 second')

@@ -18,43 +18,43 @@ export function inspectRoutes(deps: HttpDeps): Hono<HttpEnv> {
   return routes;
 }
 
-/** What undid an effect, and what it undoes itself; ascending `seq` is the order in which the effects began. */
-const sagaFields = [
+const shownFields = [
+  "effect_id",
+  "run_id",
+  "task_id",
+  "ordinal",
+  "tool",
+  "tool_version",
+  "tool_call_id",
+  "class",
+  "state",
+  "key",
+  "business_key",
+  "error",
+  "attempt",
+  "dispatches",
+  "looks",
+  "prepared_at",
+  "first_dispatched_at",
+  "dispatched_at",
+  "settled_at",
+  "checkpoint_ns",
+  "checkpoint_id",
+  "escalation_id",
   "seq",
+  // What undid it, and what it undoes itself.
   "compensates",
   "compensated_at",
   "compensated_by",
   "compensation_decision",
-] as const satisfies (keyof ShownEffect)[];
+] as const;
 
 function presentEffect(row: ShownEffect): Record<string, unknown> {
-  const {
-    effect_id,
-    run_id,
-    task_id,
-    ordinal,
-    tool,
-    key,
-    state,
-    error,
-    prepared_at,
-    dispatched_at,
-    settled_at,
-  } = row;
+  const { dispatched_at: sent, settled_at: settled } = row;
   return {
-    effect_id,
-    run_id,
-    task_id,
-    ordinal,
-    tool,
-    key,
-    state,
+    ...pick(row, shownFields),
     args: JSON.parse(row.args),
     result: row.result === null ? null : JSON.parse(row.result),
-    error,
-    prepared_at,
-    dispatched_at,
-    settled_at,
-    ...pick(row, sagaFields),
+    duration_ms: sent === null || settled === null ? null : Math.max(0, settled.getTime() - sent.getTime()),
   };
 }
