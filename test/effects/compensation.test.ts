@@ -136,6 +136,7 @@ describe("a run that dies", () => {
       kwargs: { input: { who: "next" }, stream_mode: ["values"] },
     });
     expect(next.status).toBe("blocked");
+    runtime.bus.publish("cancel", "*");
     await expect(
       accepted(runtime, { threadId: run.thread_id, multitaskStrategy: "reject" }),
     ).rejects.toMatchObject({ name: "ThreadBusy" });
