@@ -55,6 +55,8 @@ export interface EffectDeclaration<A = never, R = unknown> {
   lookup?: (key: string, args: A) => Promise<Looked>;
   /** Undoes a finished call; `key` is this compensation's own idempotency key. */
   compensate?: (done: Settled<A, R>, key: string) => Promise<unknown>;
+  /** What `compensate` itself does when its answer is lost: `idempotent`, honouring its key, where nothing is said. */
+  compensateClass?: "idempotent" | "natural" | "at_most_once";
   /** What the call is about in the business (an invoice number): protects across runs, threads and redrives. */
   keyOf?: (args: A) => string;
   /** How long the other side remembers a key; later a human is asked. 24 hours where nothing is said. */

@@ -64,12 +64,16 @@ interface Situation {
 function doing(thread: ThreadRow, { current, asked, waiting }: Situation): string {
   if (current === undefined) return "nothing: no run was ever started";
   const behind = waiting === 0 ? "" : `; ${waiting} more wait behind it`;
+  if (current.kind === "compensation" && !isTerminal(current.status))
+    return `compensating what run ${current.compensates} did: ${wireStatus(current.status)}, attempt ${current.attempt}${behind}`;
   if (current.status === "running") {
     const cancel = current.cancel_requested === null ? "" : ", asked to stop";
     return `running attempt ${current.attempt} on worker ${current.worker_id}${cancel}${behind}`;
   }
   if (current.status === "queued")
     return `waiting for a worker until ${current.available_at.toISOString()} or later${behind}`;
+  if (asked.some(({ compensation }) => compensation))
+    return `a compensation is stuck and waits for a human${behind}`;
   if (asked.length > 0)
     return `waiting for ${asked.length} human answer${asked.length === 1 ? "" : "s"}${behind}`;
   if (thread.status === "error") return `stopped: its last run ended in ${current.status}`;

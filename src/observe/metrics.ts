@@ -107,6 +107,12 @@ function ownMetrics(registers: Registry[]) {
       labelNames: ["error_type"],
       registers,
     }),
+    compensations: new Counter({
+      name: "holdfast_compensations_total",
+      help: "Compensations that a worker saw to an end: done, or stuck and waiting for a human",
+      labelNames: ["outcome"],
+      registers,
+    }),
     queueDepth: new Gauge({
       name: "holdfast_queue_depth",
       help: "Runs by state, at the time of the scrape",

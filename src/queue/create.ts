@@ -104,6 +104,8 @@ async function makeRoom(tx: Queryable, strategy: MultitaskStrategy, open: RunRow
     );
   }
   for (const run of open) {
+    // A compensation is not cut: the new run waits for it, whatever its strategy.
+    if (run.kind === "compensation") continue;
     if (run.status === "running") await runs.requestCancel(tx, { runId: run.run_id, action: strategy });
     else await endWaiting(tx, run, strategy);
   }

@@ -6,6 +6,7 @@ import * as checkpointReads from "../../src/db/queries/checkpoint-reads.ts";
 import * as checkpointWrites from "../../src/db/queries/checkpoint-writes.ts";
 import * as checkpoints from "../../src/db/queries/checkpoints.ts";
 import * as claim from "../../src/db/queries/claim.ts";
+import * as compensations from "../../src/db/queries/compensations.ts";
 import * as create from "../../src/db/queries/create.ts";
 import * as deadLetters from "../../src/db/queries/dead-letters.ts";
 import * as effectReads from "../../src/db/queries/effect-reads.ts";
@@ -26,6 +27,7 @@ const rooms = {
   checkpointWrites,
   checkpoints,
   claim,
+  compensations,
   create,
   effectReads,
   deadLetters,

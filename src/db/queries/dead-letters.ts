@@ -129,7 +129,7 @@ export const laterRun = query({
 export const compensationOf = query({
   name: "dead_letter.compensation",
   text: `
-select (select c.status from holdfast.runs c where c.compensates = $1 limit 1) as status,
+select (select c.status from holdfast.runs c where c.compensates = $1 order by c.finished_at desc nulls first limit 1) as status,
        exists (select 1 from holdfast.effects e where e.run_id = $1 and e.state = 'compensated') as undone`,
   values: (p: { runId: string }) => [p.runId],
   row: (raw) => ({ status: raw.status as string | null, undone: raw.undone as boolean }),

@@ -7,14 +7,19 @@ const asEffect = (raw: Record<string, unknown>): EffectRow => raw as unknown as 
 export interface ShownEffect extends EffectRow {
   /** The latest question about it. */
   escalation_id: string | null;
+  /** The effect that undid it, or tried to. */
+  compensated_by: string | null;
+  /** What a human decided when it could not be undone. */
+  compensation_decision: unknown;
 }
 
 export const effectsOfThread = query({
   name: "effect.of_thread",
   text: `
 select e.*, (select q.escalation_id from holdfast.escalations q where q.effect_id = e.effect_id and q.thread_id = $1
-              order by q.created_at desc, q.ordinal desc limit 1) as escalation_id
-  from holdfast.effects e where e.thread_id = $1 and e.tenant = $2 order by e.prepared_at, e.ordinal`,
+              order by q.created_at desc, q.ordinal desc limit 1) as escalation_id,
+       (select c.effect_id from holdfast.effects c where c.compensates = e.effect_id) as compensated_by
+  from holdfast.effects e where e.thread_id = $1 and e.tenant = $2 order by e.prepared_at, e.seq`,
   values: (p: { threadId: string; tenant: string }) => [p.threadId, p.tenant],
   row: (raw) => raw as unknown as ShownEffect,
 });

@@ -36,6 +36,7 @@ export interface EffectRow {
   reuses: string | null;
   compensates: string | null;
   compensated_at: Date | null;
+  seq: number;
   prepared_at: Date;
   first_dispatched_at: Date | null;
   dispatched_at: Date | null;

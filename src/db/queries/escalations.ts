@@ -123,7 +123,7 @@ export const supersedeEscalations = query({
   name: "escalation.supersede",
   text: `
 update holdfast.escalations set status = 'superseded'
- where thread_id = $1 and status = 'open' and not (escalation_id = any($2::uuid[])) returning escalation_id`,
+ where thread_id = $1 and status = 'open' and not compensation and not (escalation_id = any($2::uuid[])) returning escalation_id`,
   values: (p: { threadId: string; keep: string[] }) => [p.threadId, p.keep],
   row: (raw) => raw.escalation_id as string,
 });

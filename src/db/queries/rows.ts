@@ -110,6 +110,8 @@ export interface EscalationRow {
   resume_run_id: string | null;
   /** The effect that it asks about. */
   effect_id: string | null;
+  /** Asked by a stuck compensation, not by an interrupt of the graph. */
+  compensation: boolean;
   created_at: Date;
 }
 

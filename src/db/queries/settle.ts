@@ -157,7 +157,7 @@ update holdfast.threads t
        "values" = coalesce($3, t."values"), interrupts = coalesce($4, t.interrupts),
        error = $5, graph_version = case when $8::boolean then $6 else t.graph_version end,
        status = coalesce($7, case when exists (select 1 from holdfast.escalations e
-                                                where e.thread_id = $1 and e.status = 'open') then 'interrupted' else 'idle' end)
+                                                where e.thread_id = $1 and e.status = 'open' and not e.compensation) then 'interrupted' else 'idle' end)
  where t.thread_id = $1 returning t.thread_id`,
   values: (p: {
     threadId: string;

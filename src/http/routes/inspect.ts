@@ -42,8 +42,12 @@ const shownFields = [
   "checkpoint_id",
   "escalation_id",
   "reuses",
+  "seq",
+  // What undid it, and what it undoes itself.
   "compensates",
   "compensated_at",
+  "compensated_by",
+  "compensation_decision",
 ] as const;
 
 function presentEffect(row: ShownEffect): Record<string, unknown> {
