@@ -1,6 +1,7 @@
 import { getConfig, interrupt } from "@langchain/langgraph";
 import type { EffectDeclaration } from "../domain/effect.ts";
 import { Fatal } from "../domain/errors.ts";
+import { executionOf } from "./execution.ts";
 
 /** Where the engine hands a run's ledger to its nodes. LangGraph passes it on, also into subgraphs. */
 export const effectsKey = "__holdfast_effects";
@@ -25,6 +26,7 @@ export interface EffectRuntime {
 }
 
 interface Executed {
+  configurable?: Record<string, unknown>;
   executionInfo?: { taskId?: string; nodeAttempt?: number };
 }
 
@@ -70,9 +72,14 @@ export async function performEffect<R>(
       code: "effect_outside_run",
     });
   }
-  const execution = (config as Executed).executionInfo?.nodeAttempt ?? 1;
   return runtime.perform(
-    { ...call, taskId, execution, checkpoint: checkpointOf(config), ask: interrupt },
+    {
+      ...call,
+      taskId,
+      execution: executionOf(config as Executed),
+      checkpoint: checkpointOf(config),
+      ask: interrupt,
+    },
     dispatch,
   );
 }
