@@ -1,7 +1,6 @@
 import type { ToolCall } from "@langchain/core/messages/tool";
 import { interopSafeParseAsync, isInteropZodSchema } from "@langchain/core/utils/types";
 import { getConfig, type LangGraphRunnableConfig } from "@langchain/langgraph";
-import type { EffectDeclaration } from "../domain/effect.ts";
 import { performEffect } from "../effects/effect.ts";
 import { heldKeyOf, insideCall } from "../effects/execution.ts";
 import { effectOf } from "./tool-declaration.ts";
@@ -28,7 +27,7 @@ export async function callOnce({ tool, call, config, invoke }: Called): Promise<
   const declaration = effectOf(tool);
   const told = { tool, call, taskId: taskIdOf(config) };
   const result = await performEffect(
-    { declaration: declaration as EffectDeclaration, args: call.args, toolCallId: call.id ?? null },
+    { declaration, args: call.args, toolCallId: call.id ?? null },
     async (key) => {
       let returned: unknown;
       const watched = inside(tool, {

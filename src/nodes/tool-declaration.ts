@@ -1,5 +1,5 @@
 import { interopParse, isInteropZodSchema } from "@langchain/core/utils/types";
-import type { EffectDeclaration, Looked, Settled } from "../domain/effect.ts";
+import type { EffectDeclaration } from "../domain/effect.ts";
 import { type AnyTool, returnedBy } from "./tool-result.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: only the first parameter and the result matter here
@@ -8,14 +8,15 @@ type FunctionOf<T> = T extends { func: infer F extends Called } ? F : (input: un
 /** What the tool's function is given: the schema's output. */
 export type ToolArgs<T> = Parameters<FunctionOf<T>>[0];
 /** What the tool's function returns. */
-export type ToolResult<T> = Awaited<ReturnType<FunctionOf<T>>>;
+export type ToolResult<T> = Returned<Awaited<ReturnType<FunctionOf<T>>>>;
+type Returned<R> = R extends AsyncGenerator<unknown, infer Last, unknown> ? Last : R;
 
 /** What an author says about a tool; its name is the tool's own. */
 export type ToolDeclaration<A, R> = Omit<EffectDeclaration<A, R>, "name">;
 
-type Declared = ToolDeclaration<unknown, unknown>;
 /** On the tool itself, under a shared name: graphs may have loaded another copy of this module. */
 const declaredAs = Symbol.for("holdfast.tool");
+const nestingMax = 32;
 
 /**
  * Says what a tool does to the world, and so what may be done when a crash leaves a call unclear. Returns the same
@@ -25,36 +26,57 @@ export function declareTool<T extends AnyTool>(
   tool: T,
   declaration: ToolDeclaration<ToolArgs<T>, ToolResult<T>>,
 ): T {
-  Object.defineProperty(tool, declaredAs, { value: declaration, configurable: true });
+  const value = asEffect(tool, declaration as ToolDeclaration<unknown, unknown>);
+  Object.defineProperty(tool, declaredAs, { value, configurable: true });
   return tool;
 }
 
-export const isDeclared = (tool: unknown): tool is AnyTool =>
-  typeof tool === "object" && tool !== null && declaredAs in tool;
+/** A tool as the ledger knows it. */
+export const effectOf = (tool: AnyTool): EffectDeclaration =>
+  (tool as { [declaredAs]?: EffectDeclaration })[declaredAs] ?? { name: tool.name };
 
-/** A tool as the ledger knows it. It keeps the model's arguments; the author's functions get them as the tool does. */
-export function effectOf(tool: AnyTool): EffectDeclaration<unknown, unknown> {
-  const said = (tool as { [declaredAs]?: Declared })[declaredAs] ?? {};
-  const { lookup, compensate, keyOf, ...plain } = said;
+/** The ledger keeps the model's arguments; the author's functions get them as the tool does. */
+function asEffect(
+  tool: AnyTool,
+  { lookup, compensate, keyOf, ...said }: ToolDeclaration<unknown, unknown>,
+): EffectDeclaration {
   const parsed = (args: unknown): unknown => parsedArgs(tool, args);
-  return {
-    ...plain,
-    name: tool.name,
-    ...(keyOf === undefined ? {} : { keyOf: (args) => keyOf(parsed(args)) }),
-    ...(lookup === undefined
-      ? {}
-      : { lookup: (key: string, args: unknown): Promise<Looked> => lookup(key, parsed(args)) }),
-    ...(compensate === undefined
-      ? {}
-      : {
-          compensate: (done: Settled<unknown, unknown>, key: string) =>
-            compensate({ ...done, args: parsed(done.args), result: returnedBy(done.result) }, key),
-        }),
-  };
+  const declared: EffectDeclaration<unknown, unknown> = { ...said, name: tool.name };
+  if (keyOf !== undefined) declared.keyOf = (args) => keyOf(parsed(args));
+  if (lookup !== undefined) declared.lookup = async (key, args) => lookup(key, parsed(args));
+  if (compensate !== undefined) {
+    declared.compensate = async ({ args, result, key: madeWith }, key) =>
+      compensate({ args: parsed(args), result: returnedBy(result), key: madeWith }, key);
+  }
+  return declared as unknown as EffectDeclaration;
 }
 
 /** What the tool's function is given for these arguments. Throws what the schema says is wrong with them. */
 function parsedArgs(tool: AnyTool, args: unknown): unknown {
   const schema: unknown = "schema" in tool ? tool.schema : undefined;
   return isInteropZodSchema(schema) ? interopParse(schema, args) : args;
+}
+
+type Node = { bound?: unknown; subgraphs?: unknown[] };
+interface Walked {
+  nodes?: Record<string, Node>;
+  steps?: unknown[];
+  tools?: unknown[];
+}
+
+/** Every declared tool of a compiled graph and its subgraphs, in whatever tool node it sits. */
+export function declarationsOf(graph: unknown): EffectDeclaration[] {
+  const found = new Set<EffectDeclaration>();
+  const walk = (part: unknown, depth: number): void => {
+    if (typeof part !== "object" || part === null || depth > nestingMax) return;
+    const { nodes, steps, tools } = part as Walked;
+    for (const tool of Array.isArray(tools) ? tools : [])
+      if (typeof tool === "object" && tool !== null && declaredAs in tool)
+        found.add(effectOf(tool as unknown as AnyTool));
+    for (const step of Array.isArray(steps) ? steps : []) walk(step, depth + 1);
+    for (const node of Object.values(nodes ?? {}))
+      for (const inner of [node.bound, ...(node.subgraphs ?? [])]) walk(inner, depth + 1);
+  };
+  walk(graph, 0);
+  return [...found];
 }
