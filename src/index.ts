@@ -2,7 +2,8 @@
 export { z } from "zod";
 export { dateFields, moneyField, nameField } from "./domain/comparison.ts";
 export { type IsoDate, isIsoDate } from "./domain/dates.ts";
-export { Fatal, Transient } from "./domain/errors.ts";
+export type { EffectClass, EffectDeclaration, Looked, Settled } from "./domain/effect.ts";
+export { Fatal, NotDone, Transient } from "./domain/errors.ts";
 export type { EscalationReason, HumanInterrupt, HumanResponse } from "./domain/escalation.ts";
 export {
   extractedDate,
@@ -30,6 +31,7 @@ export {
 } from "./domain/grounding.ts";
 export { contradictions, formatMoney, type Money, sameMoney } from "./domain/money.ts";
 export { missingFields, parseOutput } from "./domain/parse-output.ts";
+export { type DefinedEffect, defineEffect, type EffectDefinition } from "./effects/define.ts";
 export { type EffectOptions, effect } from "./effects/effect.ts";
 export { type Filed, fileRecord } from "./effects/filing.ts";
 export { modelFromEnvironment } from "./models/from-environment.ts";

@@ -2,6 +2,7 @@ import {
   Cancelled,
   Conflict,
   DatabaseAway,
+  EffectUnsettled,
   Fatal,
   InvalidInput,
   LeaseLost,
@@ -15,6 +16,7 @@ import {
 export type AppError =
   | Cancelled
   | Conflict
+  | EffectUnsettled
   | Fatal
   | InvalidInput
   | LeaseLost
@@ -22,7 +24,17 @@ export type AppError =
   | ThreadBusy
   | Transient;
 
-const ours = [Cancelled, Conflict, Fatal, InvalidInput, LeaseLost, NotFound, ThreadBusy, Transient];
+const ours = [
+  Cancelled,
+  Conflict,
+  EffectUnsettled,
+  Fatal,
+  InvalidInput,
+  LeaseLost,
+  NotFound,
+  ThreadBusy,
+  Transient,
+];
 const causesDepthMax = 8;
 
 /** SQLSTATE classes and codes of a database that is away, restarting, full or busy: never the run's fault. */

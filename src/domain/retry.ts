@@ -41,6 +41,10 @@ export function decide(failure: Failure): Outcome | null {
   if (cause.name === "LeaseLost") return null;
   if (failure.cancelRequested !== null) return { kind: "cancelled", action: failure.cancelRequested };
   if (cause.name === "Cancelled" && failure.stopping) return { kind: "released" };
+  if (cause.name === "EffectUnsettled") {
+    const delayMs = Math.min(cause.waitMs, retryAfterMsMax);
+    return { kind: "retry", delayMs, error: describe(cause, failure.error), charged: false };
+  }
   if (cause.name !== "Transient")
     return { kind: "dead", status: "error", error: describe(cause, failure.error) };
   const error = describe(cause, failure.error);
@@ -61,8 +65,7 @@ export function decide(failure: Failure): Outcome | null {
 export function describe(cause: AppError, original: unknown): RunError {
   const chain = causeChain(original).filter((link): link is Error => link instanceof Error);
   const first = chain[0];
-  const code =
-    cause.name === "Fatal" ? cause.code : cause.name === "Transient" ? cause.kind : cause.name.toLowerCase();
+  const code = codeOf(cause);
   const error: RunError = {
     code,
     name: storable(String(first?.name ?? cause.name), nameCharsMax),
@@ -72,4 +75,10 @@ export function describe(cause: AppError, original: unknown): RunError {
     error.causes = chain.slice(1).map((link) => storable(`${link.name}: ${link.message}`, messageCharsMax));
   if (first?.stack !== undefined) error.stack = storable(first.stack, messageCharsMax);
   return error;
+}
+
+function codeOf(cause: AppError): string {
+  if (cause.name === "Fatal") return cause.code;
+  if (cause.name === "Transient") return cause.kind;
+  return cause.name === "EffectUnsettled" ? "effect_unsettled" : cause.name.toLowerCase();
 }

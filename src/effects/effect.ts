@@ -1,6 +1,7 @@
 import { getConfig, interrupt } from "@langchain/langgraph";
 import type { EffectDeclaration } from "../domain/effect.ts";
 import { Fatal } from "../domain/errors.ts";
+import { declareInline } from "./declared.ts";
 import { executionOf } from "./execution.ts";
 
 /** Where the engine hands a run's ledger to its nodes. LangGraph passes it on, also into subgraphs. */
@@ -53,7 +54,9 @@ export async function effect<A, R>(
   { args, ...declaration }: EffectOptions<A, R>,
   dispatch: (key: string) => Promise<R>,
 ): Promise<R> {
-  return performEffect({ declaration: declaration as EffectDeclaration, args, toolCallId: null }, dispatch);
+  const inline = declaration as EffectDeclaration;
+  if (inline.lookup !== undefined || inline.compensate !== undefined) declareInline(inline);
+  return performEffect({ declaration: inline, args, toolCallId: null }, dispatch);
 }
 
 /** The same for a call that a model asked for. */

@@ -180,6 +180,7 @@ type Invocation = Pick<Consumption, "graph" | "run" | "signals"> & { fork: Recor
 function invocationOf(deps: AttemptDeps, { graph, run, signals, fork }: Invocation) {
   const effects = openEffects({
     db: deps.db,
+    metrics: deps.metrics,
     run,
     write: (statement) => signals.write("effect", statement),
     abort: signals.abort,

@@ -1,4 +1,4 @@
-import { type EffectRow, effectsOfThread } from "../db/queries/effects.ts";
+import { effectsOfThread, type ShownEffect } from "../db/queries/effect-reads.ts";
 import { escalationsOfThread } from "../db/queries/escalations.ts";
 import type { EscalationRow, RunRow, ThreadRow } from "../db/queries/rows.ts";
 import { listAttempts, listRuns } from "../db/queries/runs.ts";
@@ -114,7 +114,7 @@ function savedOf(run: RunRow | undefined, state: ThreadState | undefined): Recor
   };
 }
 
-function retrySafety(run: RunRow | undefined, effects: EffectRow[]): { safe: boolean; why: string } {
+function retrySafety(run: RunRow | undefined, effects: ShownEffect[]): { safe: boolean; why: string } {
   if (run !== undefined && !isTerminal(run.status))
     return { safe: false, why: "a run is open: it retries by itself" };
   const unclear = effects.filter(({ state }) => state === "dispatched" || state === "unknown");

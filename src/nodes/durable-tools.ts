@@ -3,7 +3,7 @@ import type { ToolCall } from "@langchain/core/messages/tool";
 import { type Command, getConfig, type LangGraphRunnableConfig } from "@langchain/langgraph";
 import { acceptsArgs, callOnce, taskIdOf } from "./tool-call.ts";
 import { effectOf } from "./tool-declaration.ts";
-import { errorMessage, isKnownNotDone } from "./tool-error.ts";
+import { errorMessage, isForTheModel } from "./tool-error.ts";
 import { type AnyTool, withId } from "./tool-result.ts";
 
 interface Asked {
@@ -37,7 +37,7 @@ async function wrap<R extends Asked>(request: R, handler: Handler<R>): Promise<T
   try {
     return await callOnce({ tool, call, config, invoke });
   } catch (error) {
-    if (!isKnownNotDone(error, effectOf(tool).class)) throw error;
+    if (!isForTheModel(error, effectOf(tool).class)) throw error;
     return withId(errorMessage(error, call), taskIdOf(config), call);
   }
 }

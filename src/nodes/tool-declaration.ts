@@ -1,5 +1,6 @@
 import { interopParse, isInteropZodSchema } from "@langchain/core/utils/types";
 import type { EffectDeclaration } from "../domain/effect.ts";
+import { declareEffect } from "../effects/declared.ts";
 import { type AnyTool, returnedBy } from "./tool-result.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: only the first parameter and the result matter here
@@ -27,6 +28,7 @@ export function declareTool<T extends AnyTool>(
   declaration: ToolDeclaration<ToolArgs<T>, ToolResult<T>>,
 ): T {
   const value = asEffect(tool, declaration as ToolDeclaration<unknown, unknown>);
+  declareEffect(value);
   Object.defineProperty(tool, declaredAs, { value, configurable: true });
   return tool;
 }

@@ -20,7 +20,7 @@ import { ToolNode } from "@langchain/langgraph/prebuilt";
 import { InvalidInput } from "../domain/errors.ts";
 import { acceptsArgs, callOnce, taskIdOf } from "./tool-call.ts";
 import { effectOf } from "./tool-declaration.ts";
-import { errorMessage, isKnownNotDone } from "./tool-error.ts";
+import { errorMessage, isForTheModel } from "./tool-error.ts";
 import { type AnyTool, readStored, stored, type ToolOutput, withId } from "./tool-result.ts";
 
 export interface ToolNodeOptions {
@@ -96,7 +96,7 @@ class LedgerToolNode extends ToolNode {
     try {
       return await callOnce({ tool, call, config, invoke });
     } catch (error) {
-      if (!this.handleToolErrors || !isKnownNotDone(error, effectOf(tool).class)) throw error;
+      if (!this.handleToolErrors || !isForTheModel(error, effectOf(tool).class)) throw error;
       return withId(errorMessage(error, call), taskIdOf(config), call);
     }
   }

@@ -43,6 +43,35 @@ function agentMetrics(registers: Registry[]) {
   };
 }
 
+function effectMetrics(registers: Registry[]) {
+  return {
+    effects: new Counter({
+      name: "holdfast_effects_total",
+      help: "Effects that were settled or need to be cleared up, by class and the state they got to",
+      labelNames: ["class", "state"],
+      registers,
+    }),
+    effectsUnknown: new Gauge({
+      name: "holdfast_effects_unknown",
+      help: "Effects of which nobody knows whether they took place, at the time of the scrape",
+      registers,
+    }),
+    toolCalls: new Counter({
+      name: "holdfast_tool_calls_total",
+      help: "Calls sent through the ledger, by how they came out",
+      labelNames: ["tool", "outcome"],
+      registers,
+    }),
+    toolDuration: new Histogram({
+      name: "holdfast_tool_duration_seconds",
+      help: "Seconds from sending a call to its end",
+      labelNames: ["tool"],
+      buckets: [0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60],
+      registers,
+    }),
+  };
+}
+
 function ownMetrics(registers: Registry[]) {
   return {
     steps: new Counter({
@@ -96,7 +125,7 @@ function ownMetrics(registers: Registry[]) {
 /** Every metric of the program. */
 export function openMetrics() {
   const registry = new Registry();
-  return { registry, ...agentMetrics([registry]), ...ownMetrics([registry]) };
+  return { registry, ...agentMetrics([registry]), ...ownMetrics([registry]), ...effectMetrics([registry]) };
 }
 
 export type Metrics = ReturnType<typeof openMetrics>;

@@ -6,6 +6,7 @@ import * as checkpointWrites from "../../src/db/queries/checkpoint-writes.ts";
 import * as checkpoints from "../../src/db/queries/checkpoints.ts";
 import * as claim from "../../src/db/queries/claim.ts";
 import * as create from "../../src/db/queries/create.ts";
+import * as effectReads from "../../src/db/queries/effect-reads.ts";
 import * as effects from "../../src/db/queries/effects.ts";
 import * as escalations from "../../src/db/queries/escalations.ts";
 import * as events from "../../src/db/queries/events.ts";
@@ -22,6 +23,7 @@ const rooms = {
   checkpoints,
   claim,
   create,
+  effectReads,
   effects,
   escalations,
   events,

@@ -4,7 +4,7 @@ import { Annotation, END, MessagesAnnotation, START, StateGraph } from "@langcha
 import { ToolNode } from "@langchain/langgraph/prebuilt";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { effectsOfThread } from "../../src/db/queries/effects.ts";
+import { effectsOfThread } from "../../src/db/queries/effect-reads.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { Transient } from "../../src/domain/errors.ts";
 import { effect } from "../../src/effects/effect.ts";

@@ -81,11 +81,3 @@ export const hasOwnCheckpoint = query({
   values: (p: { runId: string }) => [p.runId],
   row: () => true,
 });
-
-/** Whether a checkpoint is in the database. */
-export const getCheckpointId = query({
-  name: "checkpoint.exists",
-  text: "select checkpoint_id from public.checkpoints where thread_id = $1 and checkpoint_ns = $2 and checkpoint_id = $3",
-  values: (p: { threadId: string; ns: string; checkpointId: string }) => [p.threadId, p.ns, p.checkpointId],
-  row: (raw) => raw.checkpoint_id as string,
-});

@@ -107,6 +107,8 @@ export interface EscalationRow {
   decided_by: string | null;
   decided_at: Date | null;
   resume_run_id: string | null;
+  /** The effect that it asks about. */
+  effect_id: string | null;
   created_at: Date;
 }
 

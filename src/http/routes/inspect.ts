@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { type EffectRow, effectsOfThread } from "../../db/queries/effects.ts";
+import { effectsOfThread, type ShownEffect } from "../../db/queries/effect-reads.ts";
 import type { HttpDeps, HttpEnv } from "../deps.ts";
 import { explainThread } from "../explain.ts";
 import { threadOf } from "./threads.ts";
@@ -17,7 +17,7 @@ export function inspectRoutes(deps: HttpDeps): Hono<HttpEnv> {
   return routes;
 }
 
-function presentEffect(row: EffectRow): Record<string, unknown> {
+function presentEffect(row: ShownEffect): Record<string, unknown> {
   const {
     effect_id,
     run_id,
