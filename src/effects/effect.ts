@@ -1,8 +1,9 @@
-import { getConfig, interrupt } from "@langchain/langgraph";
+import { getConfig } from "@langchain/langgraph";
 import type { EffectDeclaration } from "../domain/effect.ts";
 import { Fatal } from "../domain/errors.ts";
 import { declareInline } from "./declared.ts";
 import { executionOf } from "./execution.ts";
+import { type Places, placesOf } from "./places.ts";
 
 /** Where the engine hands a run's ledger to its nodes. LangGraph passes it on, also into subgraphs. */
 export const effectsKey = "__holdfast_effects";
@@ -17,8 +18,8 @@ export interface EffectCall {
   toolCallId: string | null;
   declaration: EffectDeclaration;
   args: unknown;
-  /** Asks a human, as `interrupt` does: throws until there is an answer. */
-  ask: (payload: unknown) => unknown;
+  /** Where a human is asked about it, and where its answers are. */
+  places: Places;
 }
 
 export interface EffectRuntime {
@@ -81,7 +82,7 @@ export async function performEffect<R>(
       taskId,
       execution: executionOf(config as Executed),
       checkpoint: checkpointOf(config),
-      ask: interrupt,
+      places: placesOf(config.configurable ?? {}),
     },
     dispatch,
   );

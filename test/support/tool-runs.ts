@@ -26,16 +26,16 @@ export async function answered({ runtime, run }: Worked, text: string, decision:
   const asked = await openQuestions(runtime);
   const question = asked.find(({ payload }) => payload.includes(text));
   if (question === undefined) throw new Error(`nobody asks "${text}": ${JSON.stringify(asked)}`);
-  const resume = { [question.escalation_id.replaceAll("-", "")]: decision };
+  const resume = { [question.interrupt_id]: decision };
   const next = await accepted(runtime, { threadId: run.thread_id, kwargs: answering(resume) });
   return { runtime, run: await untilEnded(runtime, next.run_id) };
 }
 
 export async function openQuestions(
   runtime: TestRuntime,
-): Promise<{ escalation_id: string; payload: string }[]> {
+): Promise<{ interrupt_id: string; payload: string }[]> {
   const text =
-    "select escalation_id, payload from holdfast.escalations where status = 'open' order by payload";
+    "select interrupt_id, payload from holdfast.escalations where status = 'open' order by payload";
   return (await rowsOf(runtime, text)) as never;
 }
 
