@@ -166,6 +166,8 @@ async function consume(
       ...(after === undefined ? {} : { interruptAfter: after as never }),
     });
     for await (const chunk of stream) translator.accept(chunk as [string[], NativeMode, unknown]);
+    // A node that asks a question may have left a call under way beside it.
+    await effects.idle();
     return false;
   } catch (error) {
     if (isGraphDrained(error)) return true;

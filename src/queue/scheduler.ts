@@ -1,5 +1,6 @@
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
+import { pruneEffects } from "../db/queries/effect-reads.ts";
 import { expiredEscalations } from "../db/queries/escalations.ts";
 import type { EscalationRow } from "../db/queries/rows.ts";
 import * as threads from "../db/queries/threads.ts";
@@ -18,6 +19,9 @@ const threadsPerPassMax = 100;
 export const temporarySecondsMax = 120;
 /** Clients may repeat a request with the same key for this long. */
 export const idempotencySecondsMax = 24 * 3600;
+/** How long a business key protects after its thread is gone. */
+export const businessKeySecondsMax = 400 * 24 * 3600;
+const effectsPerPassMax = 1_000;
 
 const rethrow = (error: unknown): never => {
   throw error;
@@ -59,8 +63,11 @@ async function answerExpired(db: Database, question: EscalationRow): Promise<num
   }
 }
 
-/** Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys. */
-export async function pruneOnce({ db, bus }: Deps): Promise<{ threads: number; keys: number }> {
+/** Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys, effects that outlived their threads. */
+export async function pruneOnce({
+  db,
+  bus,
+}: Deps): Promise<{ threads: number; keys: number; effects: number }> {
   const old = await threads.expiredTemporary(db, {
     olderThanSeconds: temporarySecondsMax,
     limit: threadsPerPassMax,
@@ -71,5 +78,9 @@ export async function pruneOnce({ db, bus }: Deps): Promise<{ threads: number; k
     });
   }
   const keys = await threads.pruneIdempotencyKeys(db, { olderThanSeconds: idempotencySecondsMax });
-  return { threads: old.length, keys: keys.length };
+  const forgotten = await pruneEffects(db, {
+    olderThanSeconds: businessKeySecondsMax,
+    limit: effectsPerPassMax,
+  });
+  return { threads: old.length, keys: keys.length, effects: forgotten.length };
 }

@@ -245,7 +245,10 @@ returning e.*, holdfast.now() as now`,
   row: asMoved,
 });
 
-/** What was found out about a call whose outcome nobody knew, or who is asked about it. */
+/**
+ * What was found out about a call whose outcome nobody knew, or that a human is asked. Still unclear, it keeps its
+ * epoch: it stays older than the new calls of its task, which wait for it.
+ */
 export const resolveEffect = query({
   name: "effect.resolve",
   text: `
@@ -253,7 +256,8 @@ with lease as materialized (${lease})
 update holdfast.effects e
    set state = $5, result = $6, error = coalesce($7, error), asked = asked or $5 = 'escalated',
        settled_at = case when $5 in ('reconciled_done', 'reconciled_absent') then holdfast.now() end,
-       run_id = lease.run_id, epoch = lease.epoch
+       run_id = lease.run_id,
+       epoch = case when $5 in ('reconciled_done', 'reconciled_absent') then lease.epoch else e.epoch end
   from lease where e.key = $4 and (e.state = any($8) or e.state = $5) returning e.*, holdfast.now() as now`,
   values: (
     p: Lease & {

@@ -1,5 +1,7 @@
 import { Hono } from "hono";
+import { countUnclear } from "../../db/queries/effect-reads.ts";
 import { queueDepth } from "../../db/queries/runs.ts";
+import { one } from "../../db/query.ts";
 import type { HttpDeps, HttpEnv } from "../deps.ts";
 
 /** A scrape must not hang with the database. */
@@ -32,6 +34,7 @@ async function measureQueue({ db, metrics, log }: HttpDeps): Promise<void> {
     for (const state of ["queued", "blocked", "running"]) {
       metrics.queueDepth.set({ state }, rows.find((row) => row.status === state)?.count ?? 0);
     }
+    metrics.effectsUnknown.set(one(await countUnclear(db, undefined)) ?? 0);
     metrics.oldest.set(Math.max(0, rows.find((row) => row.status === "queued")?.oldestSeconds ?? 0));
   } catch (error) {
     log.warn({ error }, "the queue could not be measured");
