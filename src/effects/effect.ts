@@ -8,12 +8,19 @@ import { type Places, placesOf } from "./places.ts";
 /** Where the engine hands a run's ledger to its nodes. LangGraph passes it on, also into subgraphs. */
 export const effectsKey = "__holdfast_effects";
 
+interface Checkpoint {
+  ns: string;
+  id: string;
+  /** Those of the graphs around it: one without a checkpointer gives other ids to all that is in it. */
+  above: { ns: string; id: string }[];
+}
+
 export interface EffectCall {
   taskId: string;
   /** Which execution of the task this is: a retry of LangGraph's own asks for the same calls again. */
   execution: number;
   /** The checkpoint that the task runs on. Without it in the database, its id is another one on the next attempt. */
-  checkpoint: { ns: string; id: string };
+  checkpoint: Checkpoint;
   /** Given by the model; null for a plain call in a node. Never enough to tell calls apart: some models repeat ids. */
   toolCallId: string | null;
   declaration: EffectDeclaration;
@@ -33,13 +40,16 @@ interface Executed {
 }
 
 /** A task's namespace is its checkpoint's with the task behind it; the map has the checkpoint of each namespace. */
-function checkpointOf(config: { configurable?: Record<string, unknown> }): { ns: string; id: string } {
+function checkpointOf(config: { configurable?: Record<string, unknown> }): Checkpoint {
   const { checkpoint_ns: own, checkpoint_map: map } = (config.configurable ?? {}) as {
     checkpoint_ns?: string;
     checkpoint_map?: Record<string, string>;
   };
   const ns = (own ?? "").split("|").slice(0, -1).join("|");
-  return { ns, id: map?.[ns] ?? "" };
+  const around = Object.entries(map ?? {}).filter(
+    ([other]) => other !== ns && (other === "" || ns.startsWith(`${other}|`)),
+  );
+  return { ns, id: map?.[ns] ?? "", above: around.map(([other, id]) => ({ ns: other, id })) };
 }
 
 export interface EffectOptions<A, R> extends EffectDeclaration<A, R> {

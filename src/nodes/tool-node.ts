@@ -115,6 +115,7 @@ class LedgerToolNode extends ToolNode {
     if (only === undefined) return this.#together([], input);
     // A single call has this task for its own.
     if (calls.length === 1) return this.#together([await this.runTool(only, config, input)], input);
+    sameNamespaceAgain(config);
     const { results } = await this.#calls.invoke(
       { calls },
       {
@@ -143,6 +144,35 @@ class LedgerToolNode extends ToolNode {
     }
     return sends.length === 0 ? others : [...others, new Command({ graph: Command.PARENT, goto: sends })];
   }
+}
+
+/** What LangGraph keeps for a task, and so for every execution of it that a retryPolicy asks for. */
+interface Scratchpad {
+  subgraphCounter: number;
+}
+interface Repeated {
+  attempt: number;
+  /** The number under which each of the task's tool nodes ran its calls at first. */
+  numbers: number[];
+  next: number;
+}
+const repeatedOf = new WeakMap<Scratchpad, Repeated>();
+
+/**
+ * LangGraph counts a task's subgraphs on when it repeats the node in place: the calls would be other tasks, and be
+ * made again. They get the number that they had at first.
+ */
+function sameNamespaceAgain(config: LangGraphRunnableConfig): void {
+  const scratchpad = config.configurable?.__pregel_scratchpad as Scratchpad | undefined;
+  if (scratchpad === undefined) return;
+  const attempt = config.executionInfo?.nodeAttempt ?? 1;
+  const known = repeatedOf.get(scratchpad) ?? { attempt, numbers: [], next: 0 };
+  if (known.attempt !== attempt) Object.assign(known, { attempt, next: 0 });
+  const number = known.numbers[known.next];
+  if (number === undefined) known.numbers[known.next] = scratchpad.subgraphCounter;
+  else scratchpad.subgraphCounter = number;
+  known.next += 1;
+  repeatedOf.set(scratchpad, known);
 }
 
 /** Runs each call as a task of its own, so that a call that waits for an answer repeats no other. */
