@@ -1,4 +1,5 @@
 // Before a call is sent: its row, and whether this run may have it.
+import { setTimeout as sleep } from "node:timers/promises";
 
 import type { MovedEffect, OlderIntent, Prepared } from "../db/queries/effects.ts";
 import * as effects from "../db/queries/effects.ts";
@@ -14,15 +15,25 @@ const preparesMax = 20;
 /** How long a run that wants a business key waits before it looks whether the run that has it is done. */
 export const ownerWaitMillis = 2_000;
 
+/** The first tasks of a fork start while their checkpoint is still being written. */
+const checkpointMillisMax = 1_000;
+const checkpointLookMillis = 20;
+
 /** The row of a call, held by this run. */
 export async function prepare(ledger: Ledger, { intent, call }: Opened<unknown>): Promise<MovedEffect> {
   const { db, lease } = ledger;
+  const deadline = Date.now() + checkpointMillisMax;
   let refused: PromiseRejectedResult | undefined;
   for (let tries = 0; tries < preparesMax; tries += 1) {
     const effectId = newId();
     const statement = (): Promise<Prepared[]> => effects.prepareEffect(db, { ...lease, ...intent, effectId });
     const found = held(one(await ledger.write(statement)));
-    if (!found.checkpointed) throw needsCheckpointer(intent.tool);
+    if (!found.checkpointed) {
+      if (Date.now() > deadline) throw needsCheckpointer(intent.tool);
+      await sleep(checkpointLookMillis);
+      tries -= 1;
+      continue;
+    }
     const row = found.row === null ? null : await own(ledger, intent, { ...found, row: found.row });
     if (row !== null) return row;
     if (found.older.length === 0) continue;

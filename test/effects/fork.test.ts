@@ -46,7 +46,9 @@ describe("a fork behind an effect", () => {
     const { keys, pay } = till();
     const bench = await benchWith(graphOf(pay));
     const { thread_id: threadId } = await bench.run();
-    expect(logOf(await fork(bench, threadId, null))).toEqual(['"paid 1"']);
+    const run = await fork(bench, threadId, null);
+    expect(run.error).toBeNull();
+    expect(logOf(run)).toEqual(['"paid 1"']);
     expect(keys).toHaveLength(1);
   });
 

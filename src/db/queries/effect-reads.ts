@@ -65,15 +65,15 @@ export const effectsBehind = query({
   text: `
 with recursive kept as (
   select c.parent_checkpoint_id as id from public.checkpoints c
-   where c.thread_id = $1::text and c.checkpoint_ns = $2 and c.checkpoint_id = $3
+   where c.thread_id = ($1::uuid)::text and c.checkpoint_ns = $2 and c.checkpoint_id = $3
   union
   select c.parent_checkpoint_id from kept join public.checkpoints c
-    on c.thread_id = $1::text and c.checkpoint_ns = $2 and c.checkpoint_id = kept.id
+    on c.thread_id = ($1::uuid)::text and c.checkpoint_ns = $2 and c.checkpoint_id = kept.id
 )
 select e.* from holdfast.effects e
-  left join public.checkpoints own on own.thread_id = $1::text and own.checkpoint_ns = e.checkpoint_ns
+  left join public.checkpoints own on own.thread_id = ($1::uuid)::text and own.checkpoint_ns = e.checkpoint_ns
                                   and own.checkpoint_id = e.checkpoint_id
- where e.thread_id = $1 and e.class <> 'read' and e.compensates is null
+ where e.thread_id = $1::uuid and e.class <> 'read' and e.compensates is null
    and e.state in ('dispatched', 'unknown', 'escalated', 'succeeded', 'reconciled_done')
    and not exists (select 1 from kept where kept.id =
          case when e.checkpoint_ns = $2 then e.checkpoint_id else own.metadata -> 'parents' ->> $2 end)
