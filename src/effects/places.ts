@@ -1,10 +1,13 @@
 import { interrupt } from "@langchain/langgraph";
+import { RESUME } from "@langchain/langgraph-checkpoint";
 
 /** What LangGraph keeps for a task: its answers, and which one the next question is given. */
 interface Scratchpad {
   interruptCounter: number;
   resume: unknown[];
 }
+
+type Send = (writes: [string, unknown][]) => void;
 
 const skippedOf = new WeakMap<Scratchpad, Set<number>>();
 
@@ -21,11 +24,17 @@ export interface Places {
 
 export function placesOf(configurable: Record<string, unknown>): Places {
   const scratchpad = configurable.__pregel_scratchpad as Scratchpad;
+  const send = configurable.__pregel_send as Send;
+  // A task that parks again keeps the answers it says it has used: without these, the next would take their place.
+  const used = (answers: number): void => {
+    if (answers > 0) send([[RESUME, scratchpad.resume.slice(0, answers)]]);
+  };
   return {
     skip(positions) {
-      for (const position of positions) skipped(scratchpad).add(position);
+      for (const position of positions) skipped(scratchpad, used).add(position);
     },
     ask(payload) {
+      used(scratchpad.resume.length);
       scratchpad.interruptCounter = Math.max(scratchpad.interruptCounter, scratchpad.resume.length - 1);
       interrupt(payload);
       throw new Error("a question about an effect found an answer that is not its own");
@@ -33,7 +42,7 @@ export function placesOf(configurable: Record<string, unknown>): Places {
   };
 }
 
-function skipped(scratchpad: Scratchpad): Set<number> {
+function skipped(scratchpad: Scratchpad, used: (answers: number) => void): Set<number> {
   const known = skippedOf.get(scratchpad);
   if (known !== undefined) return known;
   const positions = new Set<number>();
@@ -43,6 +52,7 @@ function skipped(scratchpad: Scratchpad): Set<number> {
     set(next: number) {
       at = next;
       while (positions.has(at)) at += 1;
+      if (at !== next) used(at);
     },
   });
   skippedOf.set(scratchpad, positions);
