@@ -45,6 +45,7 @@ export {
   type Review,
   type ValidatorOptions,
 } from "./nodes/domain-validator.ts";
+export { type DurableTools, durableTools } from "./nodes/durable-tools.ts";
 export {
   type Decision,
   escalationGate,
@@ -55,4 +56,7 @@ export {
 export { pause } from "./nodes/pause.ts";
 export { documentBlock, repairSections } from "./nodes/prompt.ts";
 export { mergeRepaired } from "./nodes/repair.ts";
+export { idempotencyKey } from "./nodes/tool-call.ts";
+export { declareTool, type ToolDeclaration } from "./nodes/tool-declaration.ts";
+export { type ToolNodeOptions, toolNode } from "./nodes/tool-node.ts";
 export { freshValidation, latest, type ValidationState, validationState } from "./nodes/validation-state.ts";

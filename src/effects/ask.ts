@@ -1,10 +1,8 @@
 // The question "did this take place?", and its answers. An answer is found by the effect it is about and the call it
 // was asked about, never by position: two unclear effects of one node may ask in another order when it is repeated.
-import { isGraphInterrupt } from "@langchain/langgraph";
 import secureJson from "secure-json-parse";
 import type { AnsweredQuestion } from "../db/queries/effect-reads.ts";
 import type { MovedEffect } from "../db/queries/effects.ts";
-import { Fatal } from "../domain/errors.ts";
 import {
   detailOf,
   type EscalationDetail,
@@ -14,28 +12,14 @@ import {
 } from "../domain/escalation.ts";
 import type { EffectCall } from "./effect.ts";
 
-/** How often an effect asks in one execution: answers that belong to its neighbours are passed over. */
-export const asksMax = 20;
 const priority = 2;
 const shownCharsMax = 20_000;
 
 export type Verdict = { done: false } | { done: true; result: unknown };
 
-/**
- * LangGraph hands out answers by position, so every execution takes the places that this effect's questions took,
- * also when it is long settled: the node's later questions keep theirs.
- */
-export function takePlaces(call: EffectCall, answers: readonly AnsweredQuestion[]): void {
-  const own = answers.filter(({ task_id }) => task_id === call.taskId);
-  for (const _ of own.slice(0, asksMax)) {
-    try {
-      call.ask(null);
-    } catch (error) {
-      // A neighbour's question took the place. Nothing was asked by this: only what a node throws is.
-      if (isGraphInterrupt(error)) return;
-      throw error;
-    }
-  }
+/** The answers about this effect are no answers to the questions that its node asks, or the call itself. */
+export function takePlaces({ places, taskId }: EffectCall, answers: readonly AnsweredQuestion[]): void {
+  places.skip(answers.filter(({ task_id }) => task_id === taskId).map(({ ordinal }) => ordinal));
 }
 
 /** What a human said about the latest call of this effect; null when nobody did, or not in a way that can be read. */
@@ -56,18 +40,14 @@ function readVerdict(response: HumanResponse | null): Verdict | null {
   return { done: true, result: isJson ? result : response.args };
 }
 
-/** Throws LangGraph's interrupt. When it returns, it was given a neighbour's answer: it asks on, at the next place. */
+/** Throws LangGraph's interrupt. */
 export function askWhetherDone(
-  call: EffectCall,
+  { places }: EffectCall,
   effect: MovedEffect,
   answers: readonly AnsweredQuestion[],
 ): never {
   const unread = answers.some(({ payload }) => detailOf(JSON.parse(payload)).dispatch === effect.dispatches);
-  const payload = questionAbout(effect, unread);
-  for (let asked = 0; asked < asksMax; asked += 1) call.ask(payload);
-  throw new Fatal(`effect ${effect.tool} got no answer of its own in ${asksMax} places`, {
-    code: "effect_unknown",
-  });
+  return places.ask(questionAbout(effect, unread));
 }
 
 type Payload = [HumanInterrupt & { holdfast: EscalationDetail }];

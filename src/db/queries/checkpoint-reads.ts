@@ -23,6 +23,11 @@ select cp.thread_id, cp.checkpoint_ns, cp.checkpoint_id, cp.parent_checkpoint_id
   (select array_agg(array[cw.task_id::bytea, cw.channel::bytea, cw.type::bytea, cw.blob] order by cw.task_id, cw.idx)
      from public.checkpoint_writes cw
     where cw.thread_id = cp.thread_id and cw.checkpoint_ns = cp.checkpoint_ns and cw.checkpoint_id = cp.checkpoint_id
+      -- What failed an earlier attempt is no news of a task that has got further: LangGraph would hide its questions.
+      and not (cw.channel = '__error__' and exists (
+            select 1 from public.checkpoint_writes later
+             where later.thread_id = cw.thread_id and later.checkpoint_ns = cw.checkpoint_ns
+               and later.checkpoint_id = cw.checkpoint_id and later.task_id = cw.task_id and later.epoch > cw.epoch))
   ) as pending_writes
 from public.checkpoints cp`;
 

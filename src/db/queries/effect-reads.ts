@@ -26,6 +26,7 @@ select e.*, (select q.escalation_id from holdfast.escalations q where q.effect_i
 
 export interface AnsweredQuestion {
   task_id: string;
+  ordinal: number;
   payload: string;
   decision: string;
 }
@@ -34,7 +35,7 @@ export interface AnsweredQuestion {
 export const answersAboutEffect = query({
   name: "effect.answers",
   text: `
-select q.task_id, q.payload, q.decision from holdfast.escalations q
+select q.task_id, q.ordinal, q.payload, q.decision from holdfast.escalations q
  where q.effect_id = $1 and q.decision is not null order by q.decided_at, q.ordinal`,
   values: (p: { effectId: string }) => [p.effectId],
   row: (raw) => raw as unknown as AnsweredQuestion,

@@ -71,7 +71,8 @@ export interface Intent {
   businessKey: string | null;
   argsDigest: string;
   args: string;
-  checkpoint: { ns: string; id: string };
+  /** Where the task sits, and the checkpoints of the graphs around it. */
+  checkpoint: { ns: string; id: string; above?: readonly { ns: string; id: string }[] };
   attempt: number;
 }
 
@@ -100,7 +101,10 @@ export const prepareEffect = query({
   text: `
 with lease as materialized (${lease}), place as (
   select exists (select 1 from public.checkpoints c
-                  where c.thread_id = $2::text and c.checkpoint_ns = $16 and c.checkpoint_id = $17) as checkpointed
+                  where c.thread_id = $2::text and c.checkpoint_ns = $16 and c.checkpoint_id = $17)
+     and not exists (select 1 from unnest($19::text[], $20::text[]) above (ns, id)
+                      where not exists (select 1 from public.checkpoints c where c.thread_id = $2::text
+                                          and c.checkpoint_ns = above.ns and c.checkpoint_id = above.id)) as checkpointed
 ), older as (
   select o.key, o.tool, o.effect_id from holdfast.effects o, lease
    where o.thread_id = $2 and o.task_id = $6 and o.epoch < lease.epoch and o.key <> $12 and $11 <> 'read' and o.class <> 'read'
@@ -138,6 +142,8 @@ select place.checkpointed, (select coalesce(json_agg(older), '[]') from older) a
     p.checkpoint.ns,
     p.checkpoint.id,
     p.attempt,
+    (p.checkpoint.above ?? []).map(({ ns }) => ns),
+    (p.checkpoint.above ?? []).map(({ id }) => id),
   ],
   row: ({ checkpointed, older, owner_status, asked_elsewhere, ...raw }): Prepared => ({
     checkpointed: checkpointed as boolean,
