@@ -32,7 +32,18 @@ export interface Response {
   args: unknown;
 }
 
-/** A runtime with one worker and a clock of its own: a second passes every 20 ms. */
+/** Time passes only while nothing but a due time is waited for, and then to just that time. */
+async function untilDue(runtime: TestRuntime): Promise<void> {
+  const due = await rowsOf(
+    runtime,
+    `select min(available_at) as at from holdfast.runs where status = 'queued'
+     having min(available_at) > holdfast.now() and not exists (select 1 from holdfast.runs where status = 'running')`,
+  ).catch(() => []);
+  const at = due[0]?.at;
+  if (at instanceof Date) runtime.clock.set(new Date(at.getTime() + 1));
+}
+
+/** A runtime with one worker and a clock of its own, which goes forward to the next due time. */
 export async function benchWith(graph: unknown): Promise<Bench> {
   const runtime = await runtimeWith(graph);
   onTestFinished(() => setFailpoints(undefined));
@@ -41,7 +52,7 @@ export async function benchWith(graph: unknown): Promise<Bench> {
   runtime.work({ pollMillis: 20, leaseSeconds: 3_600 });
   const run = async (overrides: Partial<CreateRun> = {}): Promise<RunRow> => {
     const { run_id: runId } = await accepted(runtime, overrides);
-    const forward = setInterval(() => runtime.clock.advance(1_000), 20);
+    const forward = setInterval(() => void untilDue(runtime), 20);
     return untilEnded(runtime, runId).finally(() => clearInterval(forward));
   };
   return {
