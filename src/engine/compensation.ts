@@ -4,6 +4,7 @@ import { one } from "../db/query.ts";
 import { Fatal } from "../domain/errors.ts";
 import { type CompensationDeps, compensateEffect } from "../effects/compensation.ts";
 import { declarationOf } from "../effects/declared.ts";
+import { declarationsOf } from "../nodes/tool-declaration.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import type { AttemptDeps, AttemptEnd, AttemptSignals } from "./attempt.ts";
 import { toWire } from "./wire.ts";
@@ -20,8 +21,9 @@ export async function runCompensation(
   { signal, control, events, write }: AttemptSignals,
 ): Promise<AttemptEnd> {
   await failpoint("compensation.begun");
-  // Its modules declare how their effects are undone; a graph made by a function declares more when it is made.
-  await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
+  // Its tools and its modules declare how their effects are undone; a graph made by a function declares more then.
+  const graph = await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
+  const declared = declarationsOf(graph);
   events.ready({ event: "metadata", data: toWire({ run_id: run.run_id, attempt: run.attempt }), step: null });
   const deps: CompensationDeps = { db, run, signal, write: (statement) => write("effect", statement) };
   const work = { runId: run.compensates ?? "", threadId: run.thread_id };
@@ -33,7 +35,7 @@ export async function runCompensation(
       await failpoint("compensation.settled");
       return { outcome: { kind: "compensated" }, finalEvents: await events.finish() };
     }
-    const outcome = await compensateEffect(deps, effect, declarationOf(effect.tool));
+    const outcome = await compensateEffect(deps, effect, declarationOf(effect.tool, declared));
     const { effect_id, tool } = effect;
     events.ready({
       event: "custom",

@@ -23,7 +23,7 @@ with recursive work (run_id, depth) as (
 ), done as (
   select e.* from holdfast.effects e
    where e.thread_id = $2 and e.run_id in (select run_id from work)
-     and e.class = 'compensatable' and e.compensates is null
+     and e.class = 'compensatable' and e.compensates is null and e.reuses is null
 ), pending as (
   select * from done
    where state in ('succeeded', 'reconciled_done', 'dispatched', 'unknown', 'escalated')
