@@ -41,9 +41,11 @@ export function decide(failure: Failure): Outcome | null {
   if (cause.name === "LeaseLost") return null;
   if (failure.cancelRequested !== null) return { kind: "cancelled", action: failure.cancelRequested };
   if (cause.name === "Cancelled" && failure.stopping) return { kind: "released" };
-  if (cause.name !== "Transient")
-    return { kind: "dead", status: "error", error: describe(cause, failure.error) };
   const error = describe(cause, failure.error);
+  if (cause.name !== "Transient") {
+    const outOfTime = cause.name === "Fatal" && cause.code === "run_timeout";
+    return { kind: "dead", status: outOfTime ? "timeout" : "error", error };
+  }
   if (cause.kind === "database") return { kind: "retry", delayMs: databaseDelayMs, error, charged: false };
   const nth = failure.failures + 1;
   if (nth >= failure.policy.attemptsMax) {

@@ -88,11 +88,13 @@ export interface ThreadData {
   url: string;
   leaseSeconds: number;
   blockSecondsMax: number;
-  /** Seconds since the process started, written by the main thread once a second. */
+  /** When the main thread was last seen alive, in seconds since 1970, written by itself. */
   alive: SharedArrayBuffer;
 }
 
-const aliveMillis = 1_000;
+/** How often the main thread shows that it lives, and how often that is looked at, while it may be blocked. */
+export const looksPerBlock = 4;
+const aliveMillisMax = 1_000;
 
 /**
  * In a thread of its own, so that one blocked run does not cost its neighbours their leases. The thread also watches
@@ -108,7 +110,7 @@ export function keepLeasesInThread(
     seconds[0] = performance.now() / 1000 + performance.timeOrigin / 1000;
   };
   mark();
-  const timer = setInterval(mark, aliveMillis);
+  const timer = setInterval(mark, Math.min(aliveMillisMax, (blockSecondsMax * 1_000) / looksPerBlock));
   const typescript = import.meta.url.endsWith(".ts");
   const workerData: ThreadData = { url, leaseSeconds, blockSecondsMax, alive };
   const thread = new Thread(

@@ -14,3 +14,7 @@ alter table holdfast.runs
 create unique index runs_compensates on holdfast.runs (compensates) where compensates is not null;
 create index runs_dead_by_cause on holdfast.runs (tenant, fingerprint)
   where status in ('error', 'timeout') and discarded_at is null;
+-- Suspects wait in a line of their own: workers that look for other runs do not step over them.
+drop index holdfast.runs_queue;
+create index runs_queue on holdfast.runs (priority desc, available_at, seq) where status = 'queued' and not suspect;
+create index runs_suspects on holdfast.runs (priority desc, available_at, seq) where status = 'queued' and suspect;
