@@ -51,10 +51,8 @@ async function supervise(environment: Record<string, string> = {}): Promise<Supe
   const deaths: Supervised["deaths"] = [];
   const lines: Record<string, unknown>[] = [];
   let stopping = false;
-  const start = async (): Promise<HoldfastProcess> => {
-    const started = await startHoldfast({ DATABASE_URL: database.url, ...settings, ...environment });
-    return started;
-  };
+  const start = (): Promise<HoldfastProcess> =>
+    startHoldfast({ DATABASE_URL: database.url, ...settings, ...environment });
   let current = await start();
   const watching = (async () => {
     while (!stopping) {
@@ -84,7 +82,7 @@ async function accepted(overrides: Partial<CreateRun>): Promise<string> {
 }
 
 const innocent = (): Promise<string> =>
-  accepted({ graphId: "steps", kwargs: { input: { wait: 700 }, stream_mode: ["values"] } });
+  accepted({ graphId: "steps", kwargs: { input: { wait: 300 }, stream_mode: ["values"] } });
 
 async function ended(runId: string): Promise<RunRow> {
   const deadline = Date.now() + secondsMax * 1_000;
@@ -221,12 +219,12 @@ describe("beside five innocent runs of the same worker, a graph that", () => {
     "$how ends in a dead letter, and they are charged nothing",
     async ({ how, graphId = "poison", environment, kwargs, attemptsMax = 5, ...expected }) => {
       supervised = await supervise(environment);
-      const innocents = await Promise.all(Array.from({ length: innocentsTotal }, innocent));
       const poisoned = await accepted({
         graphId,
         attemptsMax,
         kwargs: { input: { how }, stream_mode: ["values"], ...kwargs },
       });
+      const innocents = await Promise.all(Array.from({ length: innocentsTotal }, innocent));
       const dead = await ended(poisoned);
       expect(dead).toMatchObject({
         status: expected.status ?? "error",

@@ -46,7 +46,7 @@ export const suspectsDue = query({
 select count(*)::int as due from (
   select 1 from holdfast.runs
    where status = 'queued' and suspect and available_at <= (select holdfast.now()) and graph_id = any($1::text[])
-   limit $2) as some`,
+   limit $2) as found`,
   values: (p: { graphIds: string[]; most: number }) => [p.graphIds, p.most],
   row: (raw) => raw.due as number,
 });
