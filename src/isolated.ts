@@ -43,6 +43,7 @@ export async function serveSuspects(config: Config, log: Log): Promise<void> {
     if ("work" in message) work(message.work).catch(fail);
     else if ("stop" in message) stop(message.stop).catch(fail);
   });
+  await held.ready();
   tell({});
 }
 

@@ -34,6 +34,11 @@ export class HeldRuns {
     });
   }
 
+  /** Resolves when leases can be renewed. */
+  async ready(): Promise<void> {
+    await this.#keeper?.ready;
+  }
+
   get size(): number {
     return this.#active.size;
   }

@@ -30,6 +30,9 @@ const tell = (message: FromThread): void => parentPort?.postMessage(message);
 
 async function renew(): Promise<void> {
   const db = openDatabase({ url, connectionsMax: 1, applicationName: "holdfast-leases" });
+  // Connected before the first run comes; when that fails, the first beat tries again.
+  await db.query({ text: "select 1", values: [] }).catch(() => undefined);
+  tell({ ready: true });
   while (!stopped.signal.aborted) {
     try {
       const result = await beat({ db, held, leaseSeconds });

@@ -17,6 +17,8 @@ export interface Beat {
 
 /** Keeps the leases of a worker's runs alive. */
 export interface LeaseKeeper {
+  /** Resolves when renewals can begin: a run that blocks this thread at once must not lose its lease. */
+  ready: Promise<void>;
   hold(lease: HeldLease): void;
   /** Only this holding of it: the same run may be held again under a later epoch. */
   release(lease: HeldLease): void;
@@ -50,6 +52,7 @@ export function keepLeasesHere({
     (leaseSeconds * 1000) / beatsPerLease,
   );
   return {
+    ready: Promise.resolve(),
     hold: ({ runId, epoch }) => held.set(runId, epoch),
     release: ({ runId, epoch }) => {
       if (held.get(runId) === epoch) held.delete(runId);
@@ -83,7 +86,7 @@ export async function beat({
 
 /** What the thread is told, and what it tells. */
 export type ToThread = { hold: HeldLease } | { release: HeldLease } | "stop";
-export type FromThread = { beat: Beat } | { failed: string };
+export type FromThread = { ready: true } | { beat: Beat } | { failed: string };
 export interface ThreadData {
   url: string;
   leaseSeconds: number;
@@ -120,8 +123,13 @@ export function keepLeasesInThread(
       ...(typescript ? { execArgv: ["--conditions=source", "--import", "tsx"] } : {}),
     },
   );
+  let begin: () => void = () => undefined;
+  const ready = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
   thread.on("message", (message: FromThread) => {
-    if ("beat" in message) onBeat(message.beat);
+    if ("ready" in message) begin();
+    else if ("beat" in message) onBeat(message.beat);
     else log.warn({ reason: message.failed }, "leases could not be renewed");
   });
   // Without its thread a worker would work on with leases that run out: better it dies at once and is replaced.
@@ -134,6 +142,7 @@ export function keepLeasesInThread(
   });
   const send = (message: ToThread): void => thread.postMessage(message);
   return {
+    ready,
     hold: (lease) => send({ hold: lease }),
     release: (lease) => send({ release: lease }),
     async stop() {

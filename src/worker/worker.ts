@@ -65,6 +65,7 @@ export class Worker implements AsyncDisposable {
   async #claimForever(): Promise<void> {
     const { signal } = this.#stopping;
     const stopped = once(signal, "abort");
+    await Promise.race([this.#held.ready(), stopped]);
     while (!signal.aborted) {
       if (this.#held.size >= this.#options.slotsMax) {
         await Promise.race([this.#held.oneEnded(), stopped]);

@@ -11,16 +11,16 @@ import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process
 import { checkInvariants } from "../support/invariants.ts";
 
 const innocentsTotal = 5;
-const secondsMax = 60;
+const secondsMax = 120;
 const lookMillis = 100;
 
 const settings = {
   ROLES: "worker",
-  LEASE_SECONDS: "1",
+  LEASE_SECONDS: "2",
   REAP_MILLIS: "100",
   POLL_MILLIS: "200",
-  BLOCK_SECONDS: "1",
-  STEP_SECONDS: "1",
+  BLOCK_SECONDS: "2",
+  STEP_SECONDS: "3",
 };
 
 let database: TestDatabase;
@@ -149,7 +149,7 @@ const poisons: Poison[] = [
     message: /killed by SIGABRT: .*out of memory/,
     attempts: alone,
     deaths: 1,
-    environment: { NODE_OPTIONS: "--max-old-space-size=150" },
+    environment: { NODE_OPTIONS: "--max-old-space-size=150", BLOCK_SECONDS: "60" },
   },
   {
     how: "blocks",
@@ -188,7 +188,7 @@ const poisons: Poison[] = [
     how: "never returns",
     status: "timeout",
     code: "exhausted",
-    message: /nothing was committed for 1 s/,
+    message: /nothing was committed for 3 s/,
     attempts: ["retry", "dead"],
     attemptsMax: 2,
     deaths: 0,
@@ -206,10 +206,10 @@ const poisons: Poison[] = [
     graphId: "endless",
     status: "timeout",
     code: "run_timeout",
-    message: /longer than 4 s/,
+    message: /longer than 6 s/,
     attempts: ["dead"],
     deaths: 0,
-    environment: { RUN_SECONDS: "4" },
+    environment: { RUN_SECONDS: "6" },
     kwargs: { config: { recursion_limit: 1_000_000 } },
   },
 ];

@@ -93,7 +93,7 @@ describe("a node that never returns and hears no signal", () => {
     const asked = performance.now();
     await cancelRun(runtime, { tenant: "default", threadId, runId, action: "interrupt" });
     expect(await untilEnded(runtime, runId)).toMatchObject({ status: "interrupted" });
-    expect(performance.now() - asked, "milliseconds from the cancel").toBeLessThan(8_000);
+    expect(performance.now() - asked, "milliseconds from the cancel").toBeLessThan(9_500);
   });
 });
 
