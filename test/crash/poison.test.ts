@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Bus, openBus } from "../../src/db/listen.ts";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
@@ -42,14 +43,37 @@ afterEach(async () => {
 
 interface Supervised {
   deaths: { code: number | null; signal: NodeJS.Signals | null }[];
-  lines: Record<string, unknown>[];
+  pid(): number;
   stop(): Promise<void>;
+}
+
+/** The processes for suspects that a worker has started. */
+const childrenOf = (pid: number): number[] =>
+  execFileSync("ps", ["-eo", "pid=,ppid=,args="], { encoding: "utf8" })
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, parent, ...program]) => Number(parent) === pid && program.at(-1) === "isolated")
+    .map(([child]) => Number(child));
+
+function lives(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+async function until(look: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const deadline = Date.now() + secondsMax * 1_000;
+  while (!(await look())) {
+    if (Date.now() > deadline) throw new Error(`waited ${secondsMax} s for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, lookMillis));
+  }
 }
 
 /** A worker that is started again whenever it dies, as a supervisor would. */
 async function supervise(environment: Record<string, string> = {}): Promise<Supervised> {
   const deaths: Supervised["deaths"] = [];
-  const lines: Record<string, unknown>[] = [];
   let stopping = false;
   const start = (): Promise<HoldfastProcess> =>
     startHoldfast({ DATABASE_URL: database.url, ...settings, ...environment });
@@ -57,7 +81,6 @@ async function supervise(environment: Record<string, string> = {}): Promise<Supe
   const watching = (async () => {
     while (!stopping) {
       const death = await current.exited;
-      lines.push(...current.lines);
       if (stopping) return;
       deaths.push(death);
       current = await start();
@@ -65,9 +88,7 @@ async function supervise(environment: Record<string, string> = {}): Promise<Supe
   })();
   return {
     deaths,
-    get lines() {
-      return [...lines, ...current.lines];
-    },
+    pid: () => current.pid,
     async stop() {
       stopping = true;
       await current.end();
@@ -85,13 +106,8 @@ const innocent = (): Promise<string> =>
   accepted({ graphId: "steps", kwargs: { input: { wait: 300 }, stream_mode: ["values"] } });
 
 async function ended(runId: string): Promise<RunRow> {
-  const deadline = Date.now() + secondsMax * 1_000;
-  while (Date.now() < deadline) {
-    const run = await runById(db, runId);
-    if (isTerminal(run.status)) return run;
-    await new Promise((resolve) => setTimeout(resolve, lookMillis));
-  }
-  throw new Error(`not ended within ${secondsMax} s: ${JSON.stringify(await runById(db, runId))}`);
+  await until(async () => isTerminal((await runById(db, runId)).status), `run ${runId} to end`);
+  return runById(db, runId);
 }
 
 const outcomesOf = async (runId: string): Promise<unknown[]> => {
@@ -239,4 +255,38 @@ describe("beside five innocent runs of the same worker, a graph that", () => {
       await checkInvariants(db, [...innocents, poisoned]);
     },
   );
+});
+
+describe("a graph that", () => {
+  it("looks at a rejected promise a little later than at once is not disturbed", async () => {
+    supervised = await supervise();
+    const run = await accepted({
+      graphId: "poison",
+      kwargs: { input: { how: "looks late" }, stream_mode: ["values"] },
+    });
+    expect(await ended(run)).toMatchObject({ status: "success" });
+  });
+});
+
+describe("a suspect whose worker is killed from outside", () => {
+  it("loses its own process too, is charged nothing, and is finished by the next worker", async () => {
+    const run = await accepted({
+      graphId: "steps",
+      kwargs: { input: { wait: 1_500 }, stream_mode: ["values"] },
+    });
+    await db.query({
+      text: "update holdfast.runs set suspect = true where run_id = $1 and status = 'queued'",
+      values: [run],
+    });
+    supervised = await supervise();
+    await until(async () => (await runById(db, run)).status === "running", "the run to be claimed");
+    const [child = 0, ...others] = childrenOf(supervised.pid());
+    expect(others).toEqual([]);
+    expect(lives(child)).toBe(true);
+    process.kill(supervised.pid(), "SIGKILL");
+    await until(() => !lives(child), "its process to end");
+    expect(await ended(run)).toMatchObject({ status: "success", crashes: 0, failures: 0 });
+    expect(await outcomesOf(run)).toEqual(["lost", "success"]);
+    expect(supervised.deaths).toEqual([{ code: null, signal: "SIGKILL" }]);
+  });
 });

@@ -39,6 +39,11 @@ const ways: Record<string, () => unknown> = {
     void Promise.reject(new Error("nobody looks at me"));
     return {};
   },
+  "looks late": async () => {
+    const rejected = Promise.reject(new Error("looked at in time"));
+    await sleep(20);
+    return rejected.catch(() => ({}));
+  },
   "throws later": () => {
     setTimeout(() => {
       throw new Error("thrown out of a timer");
