@@ -1,12 +1,16 @@
 #!/usr/bin/env node
 // The command line: serve | worker | migrate | keys | dead-letters. It reads the environment, starts what a role needs and stops it
 // in reverse order. It must hold no logic of its own. Read next: runtime.ts.
+import { fileURLToPath } from "node:url";
 import { ConfigError, readConfig } from "./config.ts";
 import { manageDeadLetters } from "./dead-letters.ts";
+import { serveSuspects } from "./isolated.ts";
 import { manageKeys } from "./keys.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
 import { openLog } from "./observe/log.ts";
+import { isolatedCommand } from "./runtime.ts";
 import { migrateOnly, serve } from "./serve.ts";
+import { trapStrays } from "./worker/guests.ts";
 
 const usage = `holdfast <command>
 
@@ -33,16 +37,15 @@ async function main(argv: readonly string[]): Promise<void> {
   if (command === "keys") return manageKeys(config, log, rest);
   // Its output may be read by a program: no log lines between.
   if (command === "dead-letters") return manageDeadLetters(config, openLog("silent"), rest);
+  if (command === isolatedCommand) return serveSuspects(config, log);
   if (command !== "serve" && command !== "worker") {
     process.stderr.write(usage);
     process.exitCode = command === "help" || command === "--help" ? 0 : 2;
     return;
   }
-  // LangGraph leaves promises of its own behind when a run is aborted: they must not take the other runs along.
-  process.on("unhandledRejection", (error) =>
-    log.error({ error }, "a promise was rejected and nobody looked"),
-  );
-  const server = await serve(config, log, process.env);
+  trapStrays(log);
+  const mainFile = fileURLToPath(import.meta.url);
+  const server = await serve(config, log, { environment: process.env, mainFile });
   await untilSignal();
   log.info("stopping: runs go back at their next step");
   await server.stop();

@@ -13,7 +13,11 @@ import { type Metrics, openMetrics } from "./observe/metrics.ts";
 import { openTracing, type Tracing } from "./observe/tracing.ts";
 import { reapOnce } from "./queue/reaper.ts";
 import { pruneOnce, scheduleOnce } from "./queue/scheduler.ts";
+import type { Limits } from "./worker/attempt-limits.ts";
+import type { WorkerDeps } from "./worker/deps.ts";
 import { Chore } from "./worker/housekeeping.ts";
+import { IsolatedChild } from "./worker/isolated-child.ts";
+import { Isolation } from "./worker/isolation.ts";
 import { keepLeasesHere, keepLeasesInThread } from "./worker/leases.ts";
 import { Worker } from "./worker/worker.ts";
 
@@ -80,6 +84,10 @@ export interface WorkerRole {
   blockSecondsMax: number;
   pollMillis: number;
   reapMillis: number;
+  limits: Limits;
+  /** The program's main file, which can be started once more for suspects; null where it cannot: they are then run
+   * like any other run, and a lost lease is charged to its run. */
+  mainFile: string | null;
   /** The database's URL for the lease thread; without it leases are kept in this thread. */
   leaseThreadUrl: string | null;
   /** Dead letters older than this are discarded, and removed as long after that; 0 keeps them for ever. */
@@ -91,30 +99,68 @@ export interface WorkerRole {
 const scheduleMillis = 250;
 const pruneMillis = 30_000;
 
+/** The hidden command of the program that runs suspects. */
+export const isolatedCommand = "isolated";
+
 /** A worker with its chores. Stop it before the runtime. */
 export function startWorker(
   runtime: Runtime,
   role: WorkerRole,
 ): { worker: Worker; stop(deadlineMillis: number): Promise<void> } {
-  const { db, bus, log, metrics } = runtime;
-  const { leaseSeconds, leaseThreadUrl: url, blockSecondsMax } = role;
-  const worker = new Worker(
-    {
-      ...runtime,
-      random: role.random,
-      leases: (onBeat) =>
-        url === null
-          ? keepLeasesHere({ db, leaseSeconds, onBeat, log })
-          : keepLeasesInThread({ url, leaseSeconds, blockSecondsMax, onBeat, log }),
+  const isolation = isolationOf(runtime, role);
+  const worker = new Worker(workerDeps(runtime, role), { ...role, claimsSuspects: isolation === null });
+  const chores = choresOf(runtime, { ...role, isolates: isolation !== null });
+  worker.start();
+  isolation?.start();
+  for (const chore of chores) chore.start();
+  return {
+    worker,
+    async stop(deadlineMillis) {
+      await Promise.all([
+        worker.stop(deadlineMillis),
+        isolation?.stop(deadlineMillis),
+        ...chores.map((chore) => chore.stop()),
+      ]);
     },
-    role,
-  );
+  };
+}
+
+type Holding = Pick<WorkerRole, "leaseSeconds" | "blockSecondsMax" | "limits" | "leaseThreadUrl" | "random">;
+
+/** What whoever holds runs needs: a worker, or a process for suspects. */
+export function workerDeps(runtime: Runtime, holding: Holding): WorkerDeps {
+  const { db, log } = runtime;
+  const { leaseSeconds, leaseThreadUrl: url, blockSecondsMax, limits, random } = holding;
+  return {
+    ...runtime,
+    limits,
+    random,
+    leases: (onBeat) =>
+      url === null
+        ? keepLeasesHere({ db, leaseSeconds, onBeat, log })
+        : keepLeasesInThread({ url, leaseSeconds, blockSecondsMax, onBeat, log }),
+  };
+}
+
+function isolationOf(runtime: Runtime, role: WorkerRole): Isolation | null {
+  const { mainFile, leaseThreadUrl: url, workerId } = role;
+  if (mainFile === null || url === null) return null;
+  const startChild = (): Promise<IsolatedChild> =>
+    IsolatedChild.start({ mainFile, command: isolatedCommand, url, workerId });
+  return new Isolation({ ...runtime, startChild }, { ...role, graphIds: runtime.registry.graphIds });
+}
+
+function choresOf(
+  { db, bus, log, metrics }: Runtime,
+  { leaseSeconds, reapMillis, deadLetterDays, isolates }: WorkerRole & { isolates: boolean },
+): Chore[] {
   const reap = async (): Promise<void> => {
     const { requeued, buried, cancelled } = await reapOnce(
       { db, bus },
       {
         graceSeconds: leaseSeconds,
         onDead: (run, error) => tellDead({ log, metrics }, run, error),
+        isolates,
         onError: (error) => {
           log.error({ error }, "a run whose worker is gone could not be given back");
           return undefined;
@@ -128,8 +174,8 @@ export function startWorker(
     log.error({ error }, "an expired question could not be answered");
     return 0;
   };
-  const chores = [
-    new Chore({ name: "reap", everyMillis: role.reapMillis, runOnce: reap, log }),
+  return [
+    new Chore({ name: "reap", everyMillis: reapMillis, runOnce: reap, log }),
     new Chore({
       name: "schedule",
       everyMillis: scheduleMillis,
@@ -139,16 +185,8 @@ export function startWorker(
     new Chore({
       name: "prune",
       everyMillis: pruneMillis,
-      runOnce: () => pruneOnce({ db, bus }, { deadLetterDays: role.deadLetterDays }),
+      runOnce: () => pruneOnce({ db, bus }, { deadLetterDays }),
       log,
     }),
   ];
-  worker.start();
-  for (const chore of chores) chore.start();
-  return {
-    worker,
-    async stop(deadlineMillis) {
-      await Promise.all([worker.stop(deadlineMillis), ...chores.map((chore) => chore.stop())]);
-    },
-  };
 }

@@ -11,7 +11,7 @@ import { createApp } from "./http/app.ts";
 import { listen } from "./http/listen.ts";
 import { standInModel, startStandIn } from "./models/stand-in/server.ts";
 import type { Log } from "./observe/log.ts";
-import { openRuntime, startWorker } from "./runtime.ts";
+import { openRuntime, type Runtime, startWorker } from "./runtime.ts";
 import { version } from "./version.ts";
 import { Chore } from "./worker/housekeeping.ts";
 
@@ -26,8 +26,14 @@ const embeddedLookMillis = 2_000;
 type Environment = Record<string, string | undefined>;
 type Stop = () => Promise<void>;
 
+interface Program {
+  environment: Environment;
+  /** Started once more, for runs whose worker died. */
+  mainFile: string;
+}
+
 /** Starts what the roles need, in order; `stop` ends it in reverse. */
-export async function serve(config: Config, log: Log, environment: Environment): Promise<Server> {
+export async function serve(config: Config, log: Log, { environment, mainFile }: Program): Promise<Server> {
   const stops: Stop[] = [];
   const stop: Stop = async () => {
     for (const end of stops.splice(0).reverse()) await end();
@@ -37,20 +43,12 @@ export async function serve(config: Config, log: Log, environment: Environment):
     const applied = await migrate(url);
     if (applied.length > 0) log.info({ applied }, "schema brought up to date");
     await model(config, log, environment, stops);
-    const registry = await loadRegistry(path.resolve(config.LANGGRAPH_JSON), await typescriptImporter());
-    const runtime = await openRuntime({
-      url,
-      connectionsMax: config.DATABASE_CONNECTIONS,
-      listen: config.LISTEN_NOTIFY,
-      registry,
-      log,
-      tracing: config.LANGSMITH_TRACING ?? config.LANGCHAIN_TRACING_V2 ?? false,
-    });
+    const runtime = await openRoleRuntime(config, log, url);
     stops.push(() => runtime.stop());
-    if (config.ROLES.includes("worker")) startRoleWorker({ config, url, runtime, stops });
+    if (config.ROLES.includes("worker")) startRoleWorker({ config, url, runtime, stops, mainFile });
     const address = config.ROLES.includes("http") ? await startRoleHttp({ config, runtime, stops }) : null;
     log.info(
-      { address, roles: config.ROLES, graphs: registry.graphIds, worker: config.WORKER_ID },
+      { address, roles: config.ROLES, graphs: runtime.registry.graphIds, worker: config.WORKER_ID },
       "holdfast is up",
     );
     return { url: address, stop };
@@ -113,23 +111,48 @@ async function typescriptImporter(): Promise<(url: string) => Promise<Record<str
 
 interface Role {
   config: Config;
-  runtime: Awaited<ReturnType<typeof openRuntime>>;
+  runtime: Runtime;
   stops: Stop[];
 }
 
-function startRoleWorker({ config, url, runtime, stops }: Role & { url: string }): void {
+function startRoleWorker({
+  config,
+  url,
+  runtime,
+  stops,
+  mainFile,
+}: Role & { url: string; mainFile: string }): void {
   const started = startWorker(runtime, {
+    ...holding(config, url),
     workerId: config.WORKER_ID,
     slotsMax: config.WORKER_SLOTS,
-    leaseSeconds: config.LEASE_SECONDS,
-    blockSecondsMax: config.BLOCK_SECONDS,
     pollMillis: config.POLL_MILLIS,
     reapMillis: config.REAP_MILLIS,
-    leaseThreadUrl: url,
     deadLetterDays: config.DEAD_LETTER_DAYS,
-    random: Math.random,
+    mainFile,
   });
   stops.push(() => started.stop(config.DRAIN_SECONDS * 1000));
+}
+
+/** How runs are held, by a worker and by its processes for suspects alike. */
+export const holding = (config: Config, url: string) => ({
+  leaseSeconds: config.LEASE_SECONDS,
+  blockSecondsMax: config.BLOCK_SECONDS,
+  limits: { stepSecondsMax: config.STEP_SECONDS, runSecondsMax: config.RUN_SECONDS },
+  leaseThreadUrl: url,
+  random: Math.random,
+});
+
+/** What every process that runs graphs opens. */
+export async function openRoleRuntime(config: Config, log: Log, url: string): Promise<Runtime> {
+  return openRuntime({
+    url,
+    connectionsMax: config.DATABASE_CONNECTIONS,
+    listen: config.LISTEN_NOTIFY,
+    registry: await loadRegistry(path.resolve(config.LANGGRAPH_JSON), await typescriptImporter()),
+    log,
+    tracing: config.LANGSMITH_TRACING ?? config.LANGCHAIN_TRACING_V2 ?? false,
+  });
 }
 
 async function startRoleHttp({ config, runtime, stops }: Role): Promise<string> {

@@ -4,7 +4,7 @@ const advice: Readonly<Record<string, string>> = {
   exhausted:
     "Something that may pass failed at every attempt: see that what the message names works again, then redrive the group.",
   crash_budget:
-    "Its worker died every time it ran this step: find in that worker's log what the step does to the process, mend the graph, then redrive.",
+    "Its process died every time it ran this step: the error says how it died and what the process said last; mend the graph, or give it more memory, then redrive.",
   graph_version_mismatch:
     "The graph changed while the thread waited, and its question is not asked any more: bring the old graph back and answer again, or start a new run.",
   effect_needs_checkpointer:
@@ -43,6 +43,19 @@ const advice: Readonly<Record<string, string>> = {
     "The run took more steps than it may: see whether the graph loops; if it is only long, start a run with a higher recursion_limit.",
   unstorable_value:
     "A node returned a value that cannot be stored: the message has its path; return plain data there, then redrive.",
+  unstorable_result:
+    "A tool took place and returned what cannot be stored: return plain data from it, write down what it did, then redrive.",
+  effect_result_unstorable:
+    "A call took place and its result cannot be stored: write the result down in the ledger, make the tool return plain data, then redrive.",
+  compensation_stuck:
+    "An effect of an ended run could not be undone: answer the question in the escalations, that goes on with the rest.",
+  process_exit: "Graph code called process.exit: throw an error instead, deploy, then redrive.",
+  unhandled_rejection:
+    "Graph code left a rejected promise behind: the stack says which; await it or catch it, deploy, then redrive.",
+  uncaught_exception:
+    "Graph code threw out of a timer or an event: the stack says where; catch it there, deploy, then redrive.",
+  run_timeout:
+    "The run took longer than RUN_SECONDS: see whether the graph loops; if it is only long, raise the limit, then redrive.",
   nothing_to_resume:
     "The thread has no checkpoint that an answer could go on from: start a new run with its input.",
   invalid_filing_key:

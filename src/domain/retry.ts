@@ -45,9 +45,11 @@ export function decide(failure: Failure): Outcome | null {
     const delayMs = Math.min(cause.waitMs, retryAfterMsMax);
     return { kind: "retry", delayMs, error: describe(cause, failure.error), charged: false };
   }
-  if (cause.name !== "Transient")
-    return { kind: "dead", status: "error", error: describe(cause, failure.error) };
   const error = describe(cause, failure.error);
+  if (cause.name !== "Transient") {
+    const outOfTime = cause.name === "Fatal" && cause.code === "run_timeout";
+    return { kind: "dead", status: outOfTime ? "timeout" : "error", error };
+  }
   if (cause.kind === "database") return { kind: "retry", delayMs: databaseDelayMs, error, charged: false };
   const nth = failure.failures + 1;
   if (nth >= failure.policy.attemptsMax) {

@@ -101,6 +101,11 @@ function ownMetrics(registers: Registry[]) {
       help: "Runs ended because their workers kept dying",
       registers,
     }),
+    suspects: new Counter({
+      name: "holdfast_suspects_total",
+      help: "Attempts run alone in a process, because their worker had died",
+      registers,
+    }),
     retries: new Counter({
       name: "holdfast_retries_total",
       help: "Attempts that will be repeated",

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { RunControl } from "@langchain/langgraph";
 import pRetry from "p-retry";
 import type { WriteKind } from "../checkpoint/saver.ts";
@@ -14,12 +16,16 @@ import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
 import { runCompensation } from "../engine/compensation.ts";
 import { tellDead } from "../observe/dead.ts";
 import { settle } from "../queue/settle.ts";
+import { AttemptLimits } from "./attempt-limits.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { EventWriter } from "./event-writer.ts";
+import { Guest } from "./guests.ts";
 
 /** How long an attempt outlives a database that is away; after that its run goes back into the queue, uncharged. */
 const databaseAwaySecondsMax = 60;
 const repeatsMax = 200;
+/** How long a graph may take to end after it was told to: then it is left to itself, and what it writes is refused. */
+const abandonMillisMax = 5_000;
 
 /** One claimed run on its way to an outcome. */
 export class AttemptRunner {
@@ -29,6 +35,7 @@ export class AttemptRunner {
   readonly #abort = new AbortController();
   readonly #control = new RunControl();
   #cancelRequested: CancelAction | null = null;
+  #limits: AttemptLimits | undefined;
 
   constructor(deps: WorkerDeps, run: RunRow) {
     this.#deps = deps;
@@ -50,20 +57,24 @@ export class AttemptRunner {
     this.#abort.abort(reason);
   }
 
-  /** Runs, decides, settles. Throws only when the outcome could not be stored. */
-  async run(): Promise<void> {
+  /** Runs, decides, settles. Null when the lease was lost; throws only when the outcome could not be stored. */
+  async run(): Promise<Outcome["kind"] | null> {
     const { log } = this.#deps;
     const run = this.#run;
     const end = await this.#attempt();
     if (end === null) {
       this.#deps.metrics.leaseLost.inc();
       log.warn({ run_id: run.run_id, epoch: run.epoch }, "lease lost: nothing more is written");
-      return;
+      return null;
     }
-    if (await this.#settle(end)) return this.#tell(end.outcome);
+    if (await this.#settle(end)) {
+      this.#tell(end.outcome);
+      return end.outcome.kind;
+    }
     this.#deps.metrics.fenced.inc({ kind: "settle" });
     this.#deps.metrics.leaseLost.inc();
     log.warn({ run_id: run.run_id, epoch: run.epoch }, "lease lost before the outcome was stored");
+    return null;
   }
 
   /** False when another holder has the run. */
@@ -96,19 +107,48 @@ export class AttemptRunner {
       const write = <T>(statement: () => Promise<T>): Promise<T> => this.#write("event", statement);
       const onError = (error: unknown): void => this.abort(error as Error);
       events = new EventWriter({ db, bus, run, nextSeq: last + 1, write, onError });
-      const perform = run.kind === "compensation" ? runCompensation : runAttempt;
-      return await perform(this.#deps, run, {
-        signal: this.#abort.signal,
-        control: this.#control,
-        abort: (error) => this.abort(error),
-        events,
-        write: (kind, statement) => this.#write(kind, statement),
-      });
+      return await this.#host(events);
     } catch (error) {
       return await this.#failed(error, events);
     } finally {
       events?.close();
     }
+  }
+
+  /** Runs the graph as a guest, within its limits. A node that hears no signal is not waited for. */
+  async #host(events: EventWriter): Promise<AttemptEnd> {
+    const { signal } = this.#abort;
+    const run = this.#run;
+    const onError = (error: Error): void => this.abort(error);
+    const guest = new Guest(run.run_id, { signal, end: onError });
+    this.#limits = new AttemptLimits({
+      ...this.#deps.limits,
+      ranMillis: Number(run.claimed_at) - Number(run.started_at),
+      onExpired: onError,
+    });
+    const perform = run.kind === "compensation" ? runCompensation : runAttempt;
+    const hosted = guest.host(() =>
+      perform(this.#deps, run, {
+        signal,
+        control: this.#control,
+        abort: onError,
+        events,
+        write: (kind, statement) => this.#write(kind, statement),
+      }),
+    );
+    const over = new AbortController();
+    return Promise.race([hosted, this.#abandoned(over.signal)]).finally(() => {
+      over.abort();
+      this.#limits?.stop();
+    });
+  }
+
+  async #abandoned(over: AbortSignal): Promise<never> {
+    const { signal } = this.#abort;
+    if (!signal.aborted) await once(signal, "abort", { signal: over });
+    await sleep(abandonMillisMax, undefined, { ref: false, signal: over });
+    this.#deps.log.warn({ run_id: this.#run.run_id }, "graph code does not stop: it is left to itself");
+    throw signal.reason;
   }
 
   async #failed(thrown: unknown, events: EventWriter | undefined): Promise<AttemptEnd | null> {
@@ -141,6 +181,7 @@ export class AttemptRunner {
       this.#deps.metrics.fenced.inc({ kind });
       this.abort(new LeaseLost(`a ${kind} was refused: the lease has moved on`));
     }
+    if (kind !== "read") this.#limits?.progressed();
     return result;
   }
 

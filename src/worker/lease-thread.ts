@@ -3,14 +3,22 @@ import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { openDatabase } from "../db/pool.ts";
-import { beat, beatsPerLease, type FromThread, type ThreadData, type ToThread } from "./leases.ts";
+import {
+  beat,
+  beatsPerLease,
+  type FromThread,
+  looksPerBlock,
+  type ThreadData,
+  type ToThread,
+} from "./leases.ts";
+import { mainThreadStack } from "./main-thread-stack.ts";
 
 const { url, leaseSeconds, blockSecondsMax, alive } = workerData as ThreadData;
 const seconds = new Float64Array(alive);
 const held = new Map<string, number>();
 const stopped = new AbortController();
 const stderr = 2;
-const watchMillis = 1_000;
+const watchMillis = Math.min(1_000, (blockSecondsMax * 1_000) / looksPerBlock);
 
 parentPort?.on("message", (message: ToThread) => {
   if (message === "stop") stopped.abort();
@@ -22,6 +30,9 @@ const tell = (message: FromThread): void => parentPort?.postMessage(message);
 
 async function renew(): Promise<void> {
   const db = openDatabase({ url, connectionsMax: 1, applicationName: "holdfast-leases" });
+  // Connected before the first run comes; when that fails, the first beat tries again.
+  await db.query({ text: "select 1", values: [] }).catch(() => undefined);
+  tell({ ready: true });
   while (!stopped.signal.aborted) {
     try {
       const result = await beat({ db, held, leaseSeconds });
@@ -49,6 +60,7 @@ async function watch(): Promise<void> {
       level: 60,
       msg: "the event loop is blocked: ending the process",
       blocked_seconds: blockedSeconds,
+      stack: await mainThreadStack(),
     };
     writeSync(stderr, `${JSON.stringify(line)}\n`);
     process.kill(process.pid, "SIGKILL");

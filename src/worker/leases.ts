@@ -17,6 +17,8 @@ export interface Beat {
 
 /** Keeps the leases of a worker's runs alive. */
 export interface LeaseKeeper {
+  /** Resolves when renewals can begin: a run that blocks this thread at once must not lose its lease. */
+  ready: Promise<void>;
   hold(lease: HeldLease): void;
   /** Only this holding of it: the same run may be held again under a later epoch. */
   release(lease: HeldLease): void;
@@ -50,6 +52,7 @@ export function keepLeasesHere({
     (leaseSeconds * 1000) / beatsPerLease,
   );
   return {
+    ready: Promise.resolve(),
     hold: ({ runId, epoch }) => held.set(runId, epoch),
     release: ({ runId, epoch }) => {
       if (held.get(runId) === epoch) held.delete(runId);
@@ -83,16 +86,18 @@ export async function beat({
 
 /** What the thread is told, and what it tells. */
 export type ToThread = { hold: HeldLease } | { release: HeldLease } | "stop";
-export type FromThread = { beat: Beat } | { failed: string };
+export type FromThread = { ready: true } | { beat: Beat } | { failed: string };
 export interface ThreadData {
   url: string;
   leaseSeconds: number;
   blockSecondsMax: number;
-  /** Seconds since the process started, written by the main thread once a second. */
+  /** When the main thread was last seen alive, in seconds since 1970, written by itself. */
   alive: SharedArrayBuffer;
 }
 
-const aliveMillis = 1_000;
+/** How often the main thread shows that it lives, and how often that is looked at, while it may be blocked. */
+export const looksPerBlock = 4;
+const aliveMillisMax = 1_000;
 
 /**
  * In a thread of its own, so that one blocked run does not cost its neighbours their leases. The thread also watches
@@ -108,7 +113,7 @@ export function keepLeasesInThread(
     seconds[0] = performance.now() / 1000 + performance.timeOrigin / 1000;
   };
   mark();
-  const timer = setInterval(mark, aliveMillis);
+  const timer = setInterval(mark, Math.min(aliveMillisMax, (blockSecondsMax * 1_000) / looksPerBlock));
   const typescript = import.meta.url.endsWith(".ts");
   const workerData: ThreadData = { url, leaseSeconds, blockSecondsMax, alive };
   const thread = new Thread(
@@ -118,8 +123,13 @@ export function keepLeasesInThread(
       ...(typescript ? { execArgv: ["--conditions=source", "--import", "tsx"] } : {}),
     },
   );
+  let begin: () => void = () => undefined;
+  const ready = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
   thread.on("message", (message: FromThread) => {
-    if ("beat" in message) onBeat(message.beat);
+    if ("ready" in message) begin();
+    else if ("beat" in message) onBeat(message.beat);
     else log.warn({ reason: message.failed }, "leases could not be renewed");
   });
   // Without its thread a worker would work on with leases that run out: better it dies at once and is replaced.
@@ -132,6 +142,7 @@ export function keepLeasesInThread(
   });
   const send = (message: ToThread): void => thread.postMessage(message);
   return {
+    ready,
     hold: (lease) => send({ hold: lease }),
     release: (lease) => send({ release: lease }),
     async stop() {

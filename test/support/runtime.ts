@@ -55,6 +55,8 @@ export async function startRuntime(options: RuntimeChoices = {}): Promise<TestRu
         blockSecondsMax: 60,
         pollMillis: 200,
         reapMillis: 100,
+        limits: { stepSecondsMax: 900, runSecondsMax: 1_000_000_000 },
+        mainFile: null,
         leaseThreadUrl: null,
         deadLetterDays: 0,
         random: () => 0,

@@ -24,3 +24,8 @@ alter table holdfast.effects add column compensation_decision jsonb,
   add column seq bigint generated always as identity;
 -- A question of a stuck compensation: no interrupt of the graph, so no resume answers it and no later run outdates it.
 alter table holdfast.escalations add column compensation boolean not null default false;
+
+-- Suspects wait in a line of their own: workers that look for other runs do not step over them.
+drop index holdfast.runs_queue;
+create index runs_queue on holdfast.runs (priority desc, available_at, seq) where status = 'queued' and not suspect;
+create index runs_suspects on holdfast.runs (priority desc, available_at, seq) where status = 'queued' and suspect;

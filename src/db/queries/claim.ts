@@ -2,13 +2,10 @@
 import { query } from "../query.ts";
 import { asRun } from "./rows.ts";
 
-/** At most one row: the first due run of the graphs this worker knows. */
-export const claimNext = query({
-  name: "claim.next",
-  text: `
+const claiming = (which: "suspect" | "not suspect"): string => `
 with next as (
   select run_id from holdfast.runs
-   where status = 'queued' and available_at <= (select holdfast.now()) and graph_id = any($2::text[])
+   where status = 'queued' and ${which} and available_at <= (select holdfast.now()) and graph_id = any($2::text[])
    order by priority desc, available_at, seq
    limit 1
    for update skip locked
@@ -18,13 +15,40 @@ update holdfast.runs r
        lease_until = holdfast.now() + $3 * interval '1 second',
        started_at = coalesce(started_at, holdfast.now()), claimed_at = holdfast.now(), updated_at = holdfast.now()
   from next where r.run_id = next.run_id and r.status = 'queued'
-returning r.*`,
-  values: (p: { workerId: string; graphIds: string[]; leaseSeconds: number }) => [
-    p.workerId,
-    p.graphIds,
-    p.leaseSeconds,
-  ],
+returning r.*`;
+
+interface Claim {
+  workerId: string;
+  graphIds: string[];
+  leaseSeconds: number;
+}
+
+/** At most one row: the first due run of the graphs this worker knows, suspects left out. */
+export const claimNext = query({
+  name: "claim.next",
+  text: claiming("not suspect"),
+  values: (p: Claim) => [p.workerId, p.graphIds, p.leaseSeconds],
   row: asRun,
+});
+
+/** The same among the suspects: runs whose worker died, which are run alone. */
+export const claimSuspect = query({
+  name: "claim.suspect",
+  text: claiming("suspect"),
+  values: (p: Claim) => [p.workerId, p.graphIds, p.leaseSeconds],
+  row: asRun,
+});
+
+/** How many suspects could be claimed now, counted up to `most`: a process for them is started only when there are some. */
+export const suspectsDue = query({
+  name: "claim.suspects_due",
+  text: `
+select count(*)::int as due from (
+  select 1 from holdfast.runs
+   where status = 'queued' and suspect and available_at <= (select holdfast.now()) and graph_id = any($1::text[])
+   limit $2) as found`,
+  values: (p: { graphIds: string[]; most: number }) => [p.graphIds, p.most],
+  row: (raw) => raw.due as number,
 });
 
 /** Renews every lease this worker still holds, in id order (unordered, it deadlocks with the saver's share locks). */
@@ -50,12 +74,13 @@ returning r.run_id, r.cancel_requested`,
   }),
 });
 
-/** When the next run that is not due yet becomes so, in milliseconds from now; null when none waits for a time. */
+/** When the next run that is not due yet becomes so, in milliseconds from now; null when none waits for a time.
+ * Suspects are always due. */
 export const nextDue = query({
   name: "claim.next_due",
   text: `select extract(epoch from min(available_at) - holdfast.now())::float8 * 1000 as ms
            from holdfast.runs
-          where status = 'queued' and available_at > (select holdfast.now()) and graph_id = any($1::text[])`,
+          where status = 'queued' and not suspect and available_at > (select holdfast.now()) and graph_id = any($1::text[])`,
   values: (p: { graphIds: string[] }) => [p.graphIds],
   row: (raw) => raw.ms as number | null,
 });

@@ -33,13 +33,14 @@ update holdfast.runs
   row: asRun,
 });
 
-/** Back into the queue with a due time; charged failures count against the retry budget. */
+/** Back into the queue with a due time; charged failures count against the retry budget. It ended in order: an
+ * attempt that failed by itself is no suspect any more, and its losses are forgotten. */
 export const retryRun = query({
   name: "settle.retry",
   text: `
 update holdfast.runs
    set status = 'queued', lease_until = null, worker_id = null, failures = failures + $4::int,
-       attempt = attempt - (1 - $4::int), error = $5,
+       attempt = attempt - (1 - $4::int), error = $5, suspect = false, losses = 0,
        available_at = holdfast.now() + $3 * interval '1 millisecond', updated_at = holdfast.now()
  where run_id = $1 and epoch = $2 and status = 'running' returning *`,
   values: (p: Lease & { delayMs: number; charged: boolean; error: unknown }) => [
@@ -63,16 +64,39 @@ update holdfast.runs
   row: asRun,
 });
 
-/** A run whose holder is gone goes back into the queue; one crash more, or the first since it got on. */
+/** A run that took its process along goes back into the queue: one crash more, or the first since it got on. `alone`
+ * says that it is run alone from now on. */
 export const requeueCrashed = query({
   name: "settle.requeue_crashed",
   text: `
 update holdfast.runs
    set status = 'queued', lease_until = null, worker_id = null, updated_at = holdfast.now(),
-       crashes = case when $3::boolean then 1 else crashes + 1 end
+       crashes = case when $3::boolean then 1 else crashes + 1 end, suspect = $4,
+       losses = case when $3::boolean then 0 else losses end
+ where run_id = $1 and epoch = $2 and status = 'running' returning *`,
+  values: (p: Lease & { progressed: boolean; alone: boolean }) => [p.runId, p.epoch, p.progressed, p.alone],
+  row: asRun,
+});
+
+/** A run whose worker is gone goes back as a suspect: nobody knows yet who was to blame, so no crash is charged. */
+export const requeueLost = query({
+  name: "settle.requeue_lost",
+  text: `
+update holdfast.runs
+   set status = 'queued', lease_until = null, worker_id = null, updated_at = holdfast.now(), suspect = true,
+       crashes = case when $3::boolean then 0 else crashes end,
+       losses = case when $3::boolean then 1 else losses + 1 end
  where run_id = $1 and epoch = $2 and status = 'running' returning *`,
   values: (p: Lease & { progressed: boolean }) => [p.runId, p.epoch, p.progressed],
   row: asRun,
+});
+
+/** Whether this holder has committed a step. */
+export const hasProgressed = query({
+  name: "settle.has_progressed",
+  text: "select exists (select 1 from public.checkpoints where run_id = $1 and epoch = $2) as progressed",
+  values: (p: Lease) => [p.runId, p.epoch],
+  row: (raw) => raw.progressed as boolean,
 });
 
 /** The row of this holder, locked; zero rows when it has lost its lease. */

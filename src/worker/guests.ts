@@ -1,0 +1,109 @@
+// Graph code runs as a guest in our process. What it lets fall (a rejected promise nobody looks at, an exception out
+// of a timer, a call of process.exit) is traced to its run, and ends that run alone.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { isGraphBubbleUp } from "@langchain/langgraph";
+import { Cancelled, DatabaseAway, EffectUnsettled, Fatal, LeaseLost } from "../domain/errors.ts";
+import type { Log } from "../observe/log.ts";
+
+/** Node has one such context for each asynchronous chain of calls, and so there is one storage for each process. */
+const guests = new AsyncLocalStorage<Guest>();
+
+/** How long a rejected promise may wait for somebody to look at it. */
+const lookMillisMax = 100;
+
+/** The graph code of one attempt. */
+export class Guest {
+  readonly runId: string;
+  readonly #signal: AbortSignal;
+  readonly #end: (error: Fatal) => void;
+  readonly #rejected = new Map<Promise<unknown>, { error: Fatal; timer: NodeJS.Timeout }>();
+  #left = false;
+
+  constructor(runId: string, { signal, end }: { signal: AbortSignal; end: (error: Fatal) => void }) {
+    this.runId = runId;
+    this.#signal = signal;
+    this.#end = end;
+  }
+
+  /** Runs the graph; throws what it let fall when it ended well otherwise. */
+  async host<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      const result = await guests.run(this, work);
+      const [stray] = this.#rejected.values();
+      if (stray !== undefined) throw stray.error;
+      return result;
+    } finally {
+      this.#left = true;
+      for (const { timer } of this.#rejected.values()) clearTimeout(timer);
+      this.#rejected.clear();
+    }
+  }
+
+  /** Whether it is over with this attempt: what falls now harms nobody. LangGraph itself leaves rejected promises
+   * behind when a run is aborted or ends. */
+  get gone(): boolean {
+    return this.#left || this.#signal.aborted;
+  }
+
+  end(error: Fatal): void {
+    if (!this.gone) this.#end(error);
+  }
+
+  rejected(promise: Promise<unknown>, error: Fatal): void {
+    const timer = setTimeout(() => this.end(error), lookMillisMax);
+    this.#rejected.set(promise, { error, timer });
+  }
+
+  /** Somebody looked after all. */
+  handled(promise: Promise<unknown>): void {
+    clearTimeout(this.#rejected.get(promise)?.timer);
+    this.#rejected.delete(promise);
+  }
+}
+
+/** Sets the traps of this process. What belongs to no run is logged; an exception then ends the process, and its runs
+ * are suspects. */
+export function trapStrays(log: Log): void {
+  const waiting = new WeakMap<Promise<unknown>, Guest>();
+  const exit = process.exit.bind(process);
+  process.on("unhandledRejection", (error, promise) => {
+    const guest = guests.getStore();
+    if (guest === undefined) return log.error({ error }, "a promise was rejected and nobody looked");
+    if (guest.gone || isOurs(error)) return;
+    log.warn({ error, run_id: guest.runId }, "graph code left a rejected promise behind");
+    waiting.set(promise, guest);
+    guest.rejected(promise, stray("unhandled_rejection", "a promise was rejected and nobody looked", error));
+  });
+  process.on("rejectionHandled", (promise) => waiting.get(promise)?.handled(promise));
+  process.on("uncaughtException", (error) => {
+    const guest = guests.getStore();
+    if (guest === undefined) {
+      log.error({ error }, "an exception that nobody caught and that belongs to no run: ending the process");
+      return exit(1);
+    }
+    if (guest.gone) return log.warn({ error, run_id: guest.runId }, "an attempt that is over threw");
+    log.warn({ error, run_id: guest.runId }, "graph code threw where nobody catches");
+    guest.end(stray("uncaught_exception", "an exception was thrown where nobody catches", error));
+  });
+  process.exit = ((code?: number) => {
+    const guest = guests.getStore();
+    if (guest === undefined) return exit(code);
+    const error = new Fatal(`graph code called process.exit(${code ?? ""})`, { code: "process_exit" });
+    guest.end(error);
+    throw error;
+  }) as typeof process.exit;
+}
+
+/** Ways in which an attempt is stopped, not faults of its graph. */
+function isOurs(error: unknown): boolean {
+  const ours = [Cancelled, DatabaseAway, EffectUnsettled, LeaseLost].some((kind) => error instanceof kind);
+  return ours || isGraphBubbleUp(error) || (error instanceof Error && error.name === "AbortError");
+}
+
+/** With the stack of what fell: ours would only show the trap. */
+function stray(code: string, what: string, cause: unknown): Fatal {
+  const known = cause instanceof Error;
+  const error = new Fatal(`${what}: ${known ? cause.message : String(cause)}`, { code, cause });
+  if (known && cause.stack !== undefined) error.stack = cause.stack;
+  return error;
+}
