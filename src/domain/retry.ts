@@ -1,5 +1,6 @@
 import { type AppError, causeChain, classify } from "./classify.ts";
 import type { Outcome } from "./outcome.ts";
+import { retryAfterMsMax } from "./retry-after.ts";
 import type { CancelAction, RunError } from "./run.ts";
 import { storable } from "./text.ts";
 
@@ -12,7 +13,6 @@ export interface RetryPolicy {
   jitterMax: number;
 }
 
-const retryAfterMsMax = 3_600_000;
 const databaseDelayMs = 1_000;
 const messageCharsMax = 4_000;
 const nameCharsMax = 200;
@@ -41,6 +41,10 @@ export function decide(failure: Failure): Outcome | null {
   if (cause.name === "LeaseLost") return null;
   if (failure.cancelRequested !== null) return { kind: "cancelled", action: failure.cancelRequested };
   if (cause.name === "Cancelled" && failure.stopping) return { kind: "released" };
+  if (cause.name === "NotYet") {
+    const delayMs = Math.min(cause.retryAfterMs, retryAfterMsMax);
+    return { kind: "retry", delayMs, error: describe(cause, failure.error), charged: false };
+  }
   if (cause.name !== "Transient")
     return { kind: "dead", status: "error", error: describe(cause, failure.error) };
   const error = describe(cause, failure.error);
@@ -61,8 +65,7 @@ export function decide(failure: Failure): Outcome | null {
 export function describe(cause: AppError, original: unknown): RunError {
   const chain = causeChain(original).filter((link): link is Error => link instanceof Error);
   const first = chain[0];
-  const code =
-    cause.name === "Fatal" ? cause.code : cause.name === "Transient" ? cause.kind : cause.name.toLowerCase();
+  const code = codeOf(cause);
   const error: RunError = {
     code,
     name: storable(String(first?.name ?? cause.name), nameCharsMax),
@@ -72,4 +75,10 @@ export function describe(cause: AppError, original: unknown): RunError {
     error.causes = chain.slice(1).map((link) => storable(`${link.name}: ${link.message}`, messageCharsMax));
   if (first?.stack !== undefined) error.stack = storable(first.stack, messageCharsMax);
   return error;
+}
+
+function codeOf(cause: AppError): string {
+  if (cause.name === "Fatal") return cause.code;
+  if (cause.name === "Transient") return cause.kind;
+  return cause.name === "NotYet" ? "waiting" : cause.name.toLowerCase();
 }
