@@ -6,6 +6,7 @@ import { upsertSystemAssistant } from "./db/queries/assistants.ts";
 import type { Queryable } from "./db/query.ts";
 import { systemAssistantId } from "./domain/ids.ts";
 import type { Registry } from "./engine/registry.ts";
+import { openSlots, type Slots } from "./models/slots.ts";
 import type { Log } from "./observe/log.ts";
 import { type Metrics, openMetrics } from "./observe/metrics.ts";
 import { openTracing, type Tracing } from "./observe/tracing.ts";
@@ -22,6 +23,8 @@ export interface RuntimeOptions {
   registry: Registry;
   log: Log;
   tracing: boolean;
+  /** Of requests to one model provider under way at once; 32 where it is not said. */
+  modelConcurrencyMax?: number;
   onCheckout?: (client: Queryable) => void;
 }
 
@@ -32,6 +35,7 @@ export interface Runtime {
   log: Log;
   metrics: Metrics;
   tracing: Tracing;
+  slots: Slots;
   stop(): Promise<void>;
 }
 
@@ -60,6 +64,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     log,
     metrics: openMetrics(),
     tracing,
+    slots: openSlots(options.modelConcurrencyMax),
     async stop() {
       await bus.stop();
       await tracing.flush();

@@ -44,6 +44,7 @@ export async function serve(config: Config, log: Log, environment: Environment):
       listen: config.LISTEN_NOTIFY,
       registry,
       log,
+      modelConcurrencyMax: config.MODEL_CONCURRENCY,
       tracing: config.LANGSMITH_TRACING ?? config.LANGCHAIN_TRACING_V2 ?? false,
     });
     stops.push(() => runtime.stop());

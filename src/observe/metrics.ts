@@ -89,6 +89,30 @@ function ownMetrics(registers: Registry[]) {
       help: "Age of the oldest due run, at the time of the scrape",
       registers,
     }),
+    breakerState: new Gauge({
+      name: "holdfast_breaker_state",
+      help: "0 closed, 1 half open, 2 open, at the time of the scrape",
+      labelNames: ["target"],
+      registers,
+    }),
+    fallbacks: new Counter({
+      name: "holdfast_fallback_total",
+      help: "Answers that came from another model than the one that was asked first",
+      labelNames: ["from", "to"],
+      registers,
+    }),
+    invalidKeys: new Counter({
+      name: "holdfast_invalid_key_total",
+      help: "Requests that a model's provider refused because of the key",
+      labelNames: ["target"],
+      registers,
+    }),
+    replays: new Counter({
+      name: "holdfast_model_replays_total",
+      help: "Model calls that were answered from the journal",
+      labelNames: ["graph"],
+      registers,
+    }),
     sseClients: new Gauge({ name: "holdfast_sse_clients", help: "Open event streams", registers }),
   };
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import * as assistants from "../../src/db/queries/assistants.ts";
+import * as breakers from "../../src/db/queries/breakers.ts";
 import * as checkpointReads from "../../src/db/queries/checkpoint-reads.ts";
 import * as checkpointWrites from "../../src/db/queries/checkpoint-writes.ts";
 import * as checkpoints from "../../src/db/queries/checkpoints.ts";
@@ -10,6 +11,7 @@ import * as effects from "../../src/db/queries/effects.ts";
 import * as escalations from "../../src/db/queries/escalations.ts";
 import * as events from "../../src/db/queries/events.ts";
 import * as keys from "../../src/db/queries/keys.ts";
+import * as modelCalls from "../../src/db/queries/model-calls.ts";
 import * as runs from "../../src/db/queries/runs.ts";
 import * as settle from "../../src/db/queries/settle.ts";
 import * as threads from "../../src/db/queries/threads.ts";
@@ -17,6 +19,7 @@ import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 const rooms = {
   assistants,
+  breakers,
   checkpointReads,
   checkpointWrites,
   checkpoints,
@@ -26,6 +29,7 @@ const rooms = {
   escalations,
   events,
   keys,
+  modelCalls,
   runs,
   settle,
   threads,
