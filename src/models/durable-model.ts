@@ -1,5 +1,5 @@
 import type { CallbackManagerForLLMRun } from "@langchain/core/callbacks/manager";
-import type { BaseLanguageModelInput } from "@langchain/core/language_models/base";
+import type { BaseLanguageModelInput, StructuredOutputMethodOptions } from "@langchain/core/language_models/base";
 import {
   BaseChatModel,
   type BaseChatModelCallOptions,
@@ -9,19 +9,20 @@ import type { AIMessageChunk, BaseMessage } from "@langchain/core/messages";
 import type { ChatGenerationChunk, ChatResult } from "@langchain/core/outputs";
 import type { Runnable } from "@langchain/core/runnables";
 import { convertToOpenAITool } from "@langchain/core/utils/function_calling";
+import { assembleStructuredOutputPipeline } from "@langchain/core/language_models/structured_output";
+import type { BaseLLMOutputParser } from "@langchain/core/output_parsers";
 import { asChunk, asResult, type Piece } from "./answer.ts";
 import { callModel } from "./calls.ts";
 import { localBreaker } from "./local-breaker.ts";
 import { type ModelRuntime, silent } from "./runtime.ts";
 import { openSlots } from "./slots.ts";
+import { structured } from "./structured-output.ts";
 import type { Capabilities, Target } from "./target.ts";
 import { type AnswerLimits, answerLimits } from "./watch.ts";
 
 export interface DurableCallOptions extends BaseChatModelCallOptions {
   tools?: unknown[];
   response_format?: unknown;
-  /** Whatever else the provider's own model reads. */
-  [option: string]: unknown;
 }
 
 type Targets = readonly [Target, ...Target[]];
@@ -81,7 +82,7 @@ export class DurableChatModel extends BaseChatModel<DurableCallOptions> {
     options: DurableCallOptions,
     how: { streamed: boolean; runManager: CallbackManagerForLLMRun | undefined },
   ): AsyncGenerator<Piece> {
-    return callModel({ targets: this.targets, messages, options, ...how, alone: this.#alone });
+    return callModel({ targets: this.targets, messages, options: { ...options }, ...how, alone: this.#alone });
   }
 
   /** Tools travel in OpenAI's form; each provider's own model makes its own of it. */
@@ -97,6 +98,24 @@ export class DurableChatModel extends BaseChatModel<DurableCallOptions> {
       AIMessageChunk,
       DurableCallOptions
     >;
+  }
+
+  /**
+   * Asks for an object of this schema: as the arguments of a tool (`functionCalling`, the default, which every model
+   * with tools can do), by `jsonSchema` or by `jsonMode`.
+   */
+  override withStructuredOutput<Output extends Record<string, unknown> = Record<string, unknown>>(
+    schema: Parameters<BaseChatModel["withStructuredOutput"]>[0],
+    config: StructuredOutputMethodOptions<boolean> = {},
+    // biome-ignore lint/suspicious/noExplicitAny: the overloads of the base class say what comes out
+  ): any {
+    const { method = "functionCalling", includeRaw } = config;
+    const asked = structured(schema, { ...config, method });
+    const model =
+      asked.tool === undefined
+        ? this.withConfig({ response_format: asked.responseFormat } as Partial<DurableCallOptions>)
+        : this.bindTools([asked.tool], { tool_choice: asked.tool.function.name });
+    return assembleStructuredOutputPipeline(model, asked.parser as BaseLLMOutputParser<Output>, includeRaw);
   }
 
   /** Of the first model: what tracing shows, and what callers ask a model about. */
