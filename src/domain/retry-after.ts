@@ -25,7 +25,8 @@ export function retryAfterMs(header: HeaderOf, nowMs?: number): number | undefin
 export function headerOf(headers: unknown): HeaderOf {
   if (headers instanceof Headers) return (name) => headers.get(name);
   return (name) => {
-    const value: unknown = typeof headers === "object" && headers !== null ? Reflect.get(headers, name) : null;
+    const value: unknown =
+      typeof headers === "object" && headers !== null ? Reflect.get(headers, name) : null;
     return typeof value === "string" ? value : null;
   };
 }

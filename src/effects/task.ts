@@ -16,10 +16,7 @@ interface Executed {
 }
 
 /** The place of a config of LangGraph's; undefined outside a node. `more` is searched first. */
-export function taskPlace(
-  config: RunnableConfig | undefined,
-  more: Executed | undefined,
-): TaskPlace | undefined {
+export function taskPlace(config: RunnableConfig | undefined, more: object): TaskPlace | undefined {
   const {
     __pregel_task_id: childTaskId,
     checkpoint_ns: own,
@@ -30,7 +27,7 @@ export function taskPlace(
     checkpoint_map?: Record<string, string>;
   };
   // A child's config has no execution info, but still the task's id.
-  const told = more?.executionInfo ?? (config as Executed | undefined)?.executionInfo;
+  const told = (more as Executed).executionInfo ?? (config as Executed | undefined)?.executionInfo;
   const taskId = told?.taskId ?? childTaskId;
   if (taskId === undefined) return undefined;
   // A task's namespace is its checkpoint's with the task behind it; the map has the checkpoint of each namespace.

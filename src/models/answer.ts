@@ -1,4 +1,4 @@
-import { AIMessage, AIMessageChunk, type UsageMetadata } from "@langchain/core/messages";
+import { type AIMessage, AIMessageChunk, type UsageMetadata } from "@langchain/core/messages";
 import { type ChatGeneration, ChatGenerationChunk, type ChatResult } from "@langchain/core/outputs";
 import { decode } from "../checkpoint/decode.ts";
 import { encode } from "../checkpoint/encode.ts";

@@ -47,7 +47,8 @@ export function sharedBreaker({ db, log, read }: Deps): Breaker {
   const tell = async (target: string, move: () => Promise<breakers.BreakerRow[]>): Promise<void> => {
     try {
       const row = one(await move());
-      if (row !== undefined && row.state !== "closed") log.warn({ target, state: row.state }, "breaker moved");
+      if (row !== undefined && row.state !== "closed")
+        log.warn({ target, state: row.state }, "breaker moved");
     } catch (error) {
       log.warn({ error, target }, "a breaker could not be told");
     }

@@ -4,6 +4,7 @@
 import { randomUUID } from "node:crypto";
 import type { CallbackManagerForLLMRun } from "@langchain/core/callbacks/manager";
 import type { BaseMessage } from "@langchain/core/messages";
+import type { RunnableConfig } from "@langchain/core/runnables";
 import pRetry from "p-retry";
 import type { JournaledCall } from "../effects/journal.ts";
 import { failpoint } from "../observe/failpoint.ts";
@@ -22,14 +23,14 @@ import {
 import { requestText } from "./digest.ts";
 import { fallbacksFor, goesOn, worst } from "./fallback.ts";
 import { ModelError } from "./model-error.ts";
-import { type ModelRuntime, surroundings } from "./runtime.ts";
+import { callerConfig, type ModelRuntime, surroundings } from "./runtime.ts";
 import { type Started, start } from "./started.ts";
 import { optionsFor, type RequestOptions, type Target, targetName } from "./target.ts";
 
 export interface ModelCall {
   targets: readonly [Target, ...Target[]];
   messages: BaseMessage[];
-  options: RequestOptions & { signal?: AbortSignal };
+  options: RequestOptions & { signal?: AbortSignal; [callerConfig]?: RunnableConfig };
   streamed: boolean;
   runManager: CallbackManagerForLLMRun | undefined;
   /** What the call uses outside a run. */
@@ -53,8 +54,7 @@ export async function* callModel(call: ModelCall): AsyncGenerator<Piece> {
   const runtime = lent ?? call.alone;
   const signals = [...new Set([call.options.signal, signal])].filter((one) => one !== undefined);
   for (const { aborted, reason } of signals) if (aborted) throw reason;
-  const journaled =
-    place === undefined ? undefined : await runtime.journal?.open(place, requestText(call));
+  const journaled = place === undefined ? undefined : await runtime.journal?.open(place, requestText(call));
   const stored = journaled?.answer ?? null;
   if (stored !== null) {
     runtime.events.replayed();
@@ -133,11 +133,7 @@ function tryOnce(underway: Underway, target: Target): Promise<Started> {
 const streamOf = ({ model }: Target, messages: BaseMessage[], options: object): AsyncGenerator<Piece> =>
   model._streamResponseChunks(messages, options as never);
 
-async function* piecesOf(
-  { model }: Target,
-  messages: BaseMessage[],
-  options: object,
-): AsyncGenerator<Piece> {
+async function* piecesOf({ model }: Target, messages: BaseMessage[], options: object): AsyncGenerator<Piece> {
   const { generations } = await model._generate(messages, options as never);
   yield* generations;
 }

@@ -16,7 +16,13 @@ interface Asking {
 export function requestText({ targets, messages, options }: Asking): string {
   const told = messages.map((message) => {
     const { tool_calls, tool_call_id } = message as { tool_calls?: unknown; tool_call_id?: unknown };
-    return { type: message.getType(), content: message.content, name: message.name, tool_calls, tool_call_id };
+    return {
+      type: message.getType(),
+      content: message.content,
+      name: message.name,
+      tool_calls,
+      tool_call_id,
+    };
   });
   const [first] = targets;
   const { stream: _, stream_options: __, ...params } = parametersOf(first, optionsFor(first, options));

@@ -1,20 +1,23 @@
 import type { CallbackManagerForLLMRun } from "@langchain/core/callbacks/manager";
-import type { BaseLanguageModelInput, StructuredOutputMethodOptions } from "@langchain/core/language_models/base";
+import type {
+  BaseLanguageModelInput,
+  StructuredOutputMethodOptions,
+} from "@langchain/core/language_models/base";
 import {
   BaseChatModel,
   type BaseChatModelCallOptions,
   type BindToolsInput,
 } from "@langchain/core/language_models/chat_models";
-import type { AIMessageChunk, BaseMessage } from "@langchain/core/messages";
-import type { ChatGenerationChunk, ChatResult } from "@langchain/core/outputs";
-import type { Runnable } from "@langchain/core/runnables";
-import { convertToOpenAITool } from "@langchain/core/utils/function_calling";
 import { assembleStructuredOutputPipeline } from "@langchain/core/language_models/structured_output";
+import type { AIMessageChunk, BaseMessage } from "@langchain/core/messages";
 import type { BaseLLMOutputParser } from "@langchain/core/output_parsers";
+import type { ChatGenerationChunk, ChatResult } from "@langchain/core/outputs";
+import type { Runnable, RunnableConfig } from "@langchain/core/runnables";
+import { convertToOpenAITool } from "@langchain/core/utils/function_calling";
 import { asChunk, asResult, type Piece } from "./answer.ts";
 import { callModel } from "./calls.ts";
 import { localBreaker } from "./local-breaker.ts";
-import { type ModelRuntime, silent } from "./runtime.ts";
+import { callerConfig, type ModelRuntime, silent } from "./runtime.ts";
 import { openSlots } from "./slots.ts";
 import { structured } from "./structured-output.ts";
 import type { Capabilities, Target } from "./target.ts";
@@ -77,12 +80,26 @@ export class DurableChatModel extends BaseChatModel<DurableCallOptions> {
     }
   }
 
+  /** Every call comes through here with its config, before LangChain sets it aside. */
+  override _separateRunnableConfigFromCallOptionsCompat(
+    options?: Partial<DurableCallOptions>,
+  ): [RunnableConfig, this["ParsedCallOptions"]] {
+    const [config, callOptions] = super._separateRunnableConfigFromCallOptionsCompat(options);
+    return [config, Object.assign(callOptions, { [callerConfig]: config })];
+  }
+
   #call(
     messages: BaseMessage[],
     options: DurableCallOptions,
     how: { streamed: boolean; runManager: CallbackManagerForLLMRun | undefined },
   ): AsyncGenerator<Piece> {
-    return callModel({ targets: this.targets, messages, options: { ...options }, ...how, alone: this.#alone });
+    return callModel({
+      targets: this.targets,
+      messages,
+      options: { ...options },
+      ...how,
+      alone: this.#alone,
+    });
   }
 
   /** Tools travel in OpenAI's form; each provider's own model makes its own of it. */

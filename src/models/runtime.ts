@@ -1,5 +1,6 @@
 // What a run lends to its model calls: the journal, the shared breaker, the limits of the process. Graphs make their
 // models themselves, so it travels in the config of the run. Read next: calls.ts (how a call is made).
+import type { RunnableConfig } from "@langchain/core/runnables";
 import { getConfig } from "@langchain/langgraph";
 import type { Database } from "../db/pool.ts";
 import type { RunRow } from "../db/queries/rows.ts";
@@ -80,9 +81,12 @@ export interface Surroundings {
   signal: AbortSignal | undefined;
 }
 
+/** Where a call's options carry the config that it was made with: while it streams, LangChain forgets it. */
+export const callerConfig = Symbol("holdfast.callerConfig");
+
 /** The run that the calling code belongs to, if any. `options` are those of the call. */
-export function surroundings(options: object): Surroundings {
-  const config = getConfig();
+export function surroundings(options: { [callerConfig]?: RunnableConfig }): Surroundings {
+  const config = options[callerConfig] ?? getConfig();
   const runtime = config?.configurable?.[modelsKey] as ModelRuntime | undefined;
   return { runtime, place: taskPlace(config, options), signal: config?.signal };
 }

@@ -48,7 +48,9 @@ async function acquire(
       resolve();
       return held;
     };
-    policy.execute(run).catch((error: unknown) => reject(isBulkheadRejectedError(error) ? busy(error) : error));
+    policy
+      .execute(run)
+      .catch((error: unknown) => reject(isBulkheadRejectedError(error) ? busy(error) : error));
   });
   try {
     if (signal?.aborted) throw signal.reason;

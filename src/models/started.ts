@@ -102,9 +102,7 @@ async function begin({ request, watch, pass, release }: Begun): Promise<Started>
 
 const headPiecesMax = 100;
 
-async function readHead(
-  next: () => Promise<Piece | undefined>,
-): Promise<{ head: Piece[]; over: boolean }> {
+async function readHead(next: () => Promise<Piece | undefined>): Promise<{ head: Piece[]; over: boolean }> {
   const head: Piece[] = [];
   while (head.length < headPiecesMax) {
     const piece = await next();

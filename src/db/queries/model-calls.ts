@@ -42,9 +42,16 @@ on conflict (thread_id, task_id, request_digest, nth) do update
        run_id = case c.state when 'answered' then c.run_id else excluded.run_id end,
        epoch = excluded.epoch
 returning c.*`,
-  values: (
-    p: Lease & { callId: string; tenant: string; taskId: string; digest: string; nth: number },
-  ) => [p.runId, p.threadId, p.epoch, p.callId, p.tenant, p.taskId, p.digest, p.nth],
+  values: (p: Lease & { callId: string; tenant: string; taskId: string; digest: string; nth: number }) => [
+    p.runId,
+    p.threadId,
+    p.epoch,
+    p.callId,
+    p.tenant,
+    p.taskId,
+    p.digest,
+    p.nth,
+  ],
   row: asModelCall,
 });
 
@@ -68,16 +75,9 @@ with lease as materialized (${lease}), spent as (
   returning c.call_id
 )
 select exists (select 1 from asked) as granted from lease`,
-  values: (p: Lease & { callId: string; taskId: string; nthTry: number; model: string; triesMax: number }) => [
-    p.runId,
-    p.threadId,
-    p.epoch,
-    p.callId,
-    p.taskId,
-    p.nthTry,
-    p.model,
-    p.triesMax,
-  ],
+  values: (
+    p: Lease & { callId: string; taskId: string; nthTry: number; model: string; triesMax: number },
+  ) => [p.runId, p.threadId, p.epoch, p.callId, p.taskId, p.nthTry, p.model, p.triesMax],
   row: (raw) => raw.granted as boolean,
 });
 
