@@ -101,6 +101,8 @@ function journaled({ db, write, lease, row }: Opened): JournaledCall {
       held(one(await write(() => calls.failModelCall(db, { ...call, error: told }))));
     },
     async putOff(error) {
+      // Nothing to wait for: when the provider is back, this step may not ask it.
+      if (tries >= requestsMax) throw exhausted(error);
       const waits = held(one(await write(() => calls.putOffModelCall(db, call))));
       if (waits <= waitsMax) return;
       throw new Transient(`put off ${waits} times: ${error.message}`, { cause: error });
