@@ -32,6 +32,8 @@ export { contradictions, formatMoney, type Money, sameMoney } from "./domain/mon
 export { missingFields, parseOutput } from "./domain/parse-output.ts";
 export { type EffectOptions, effect } from "./effects/effect.ts";
 export { type Filed, fileRecord } from "./effects/filing.ts";
+export { type ChatModelOptions, chatModel } from "./models/chat-model.ts";
+export { DurableChatModel, type DurableOptions, durableModel } from "./models/durable-model.ts";
 export { modelFromEnvironment } from "./models/from-environment.ts";
 export { ModelError } from "./models/model-error.ts";
 export { extractJson, type JsonAnswer } from "./models/structured.ts";

@@ -15,7 +15,8 @@ export function retryAfterMs(header: HeaderOf, nowMs?: number): number | undefin
   const text = header("retry-after")?.trim();
   const seconds = count(text);
   if (seconds !== undefined) return capped(seconds * 1_000);
-  const at = Date.parse(text ?? "");
+  // A bare number that is no wait would be read as a year.
+  const at = Date.parse(/[a-z]/i.test(text ?? "") ? (text ?? "") : "");
   const sent = Date.parse(header("date") ?? "");
   const reference = Number.isNaN(sent) ? nowMs : sent;
   return Number.isNaN(at) || reference === undefined ? undefined : capped(Math.max(0, at - reference));

@@ -116,7 +116,7 @@ export function finishOf({ message, generationInfo }: Piece): string | undefined
 /** Whether the piece says something: before the first that does, a broken link costs nothing. */
 export function saysSomething({ text, message }: Piece): boolean {
   const { tool_calls, tool_call_chunks, content } = message as AIMessageChunk;
-  if (text !== "" || (Array.isArray(content) && content.length > 0)) return true;
+  if (text !== "" || content.length > 0) return true;
   return (tool_calls?.length ?? 0) > 0 || (tool_call_chunks?.length ?? 0) > 0;
 }
 

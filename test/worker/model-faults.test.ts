@@ -5,9 +5,9 @@ import { type ChatModelOptions, chatModel } from "../../src/models/chat-model.ts
 import { runById } from "../support/factory.ts";
 import {
   type ModelServer,
-  say,
   type Script,
   type ScriptedAnswer,
+  say,
   startModelServer,
 } from "../support/model-server.ts";
 import { registryOf, startRuntime, type TestRuntime } from "../support/runtime.ts";
