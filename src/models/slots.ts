@@ -32,6 +32,7 @@ async function acquire(
   provider: string,
   signal: AbortSignal | undefined,
 ): Promise<Release> {
+  if (signal?.aborted) throw signal.reason;
   const busy = (cause?: unknown): ModelError =>
     new ModelError("unavailable", `too many calls of ${provider} are under way`, { retryAfterMs, cause });
   let release: Release = () => undefined;
@@ -53,7 +54,6 @@ async function acquire(
       .catch((error: unknown) => reject(isBulkheadRejectedError(error) ? busy(error) : error));
   });
   try {
-    if (signal?.aborted) throw signal.reason;
     await granted;
     return release;
   } catch (error) {
