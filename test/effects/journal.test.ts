@@ -10,10 +10,12 @@ import { createReactAgent } from "@langchain/langgraph/prebuilt";
 import { createAgent } from "langchain";
 import { afterEach, describe, expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
+import { LeaseLost } from "../../src/domain/errors.ts";
+import { openJournal } from "../../src/effects/journal.ts";
 import { chatModel } from "../../src/models/chat-model.ts";
 import type { DurableChatModel } from "../../src/models/durable-model.ts";
 import { setFailpoints } from "../../src/observe/failpoint.ts";
-import { expireLeases } from "../support/factory.ts";
+import { expireLeases, makeRun } from "../support/factory.ts";
 import { type ModelServer, type Script, say, startModelServer } from "../support/model-server.ts";
 import type { TestRuntime } from "../support/runtime.ts";
 import { accepted, attemptsOf, rowsOf, runtimeWith, untilRow } from "../support/scenario.ts";
@@ -247,6 +249,23 @@ describe("a crash", () => {
     expect(server.requests).toHaveLength(requests);
     expect(await callsOf(runtime)).toMatchObject([{ state: "answered", tries }]);
   });
+});
+
+it("an answer that comes after the lease was lost is refused, and so is the next request", async () => {
+  const { db } = await runtimeWith(asking(async () => ""));
+  const run = await makeRun(db, "running");
+  const journal = openJournal({ db, run, write: (statement) => statement() });
+  const place = { taskId: "task", execution: 1, checkpoint: { ns: "", id: "none" }, rootTaskId: "task" };
+  const call = await journal.open(place, "a request");
+  await call.ask("m", undefined);
+  await db.query({ text: "update holdfast.runs set epoch = epoch + 1 where status = 'running'", values: [] });
+  const answer = { answer: "[]", model: "m", inputTokens: 1, outputTokens: 1 };
+  await expect(call.answered(answer)).rejects.toBeInstanceOf(LeaseLost);
+  await expect(call.ask("m", undefined)).rejects.toBeInstanceOf(LeaseLost);
+  await expect(journal.open(place, "another")).rejects.toBeInstanceOf(LeaseLost);
+  expect(await rowsOf({ db }, "select state, tries, answer from holdfast.model_calls")).toEqual([
+    { state: "asked", tries: 1, answer: null },
+  ]);
 });
 
 describe("agents of the ecosystem", () => {

@@ -2,6 +2,7 @@ import { Annotation, StateGraph } from "@langchain/langgraph";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { type ChatModelOptions, chatModel } from "../../src/models/chat-model.ts";
+import { redriveRun } from "../../src/queue/redrive.ts";
 import { runById } from "../support/factory.ts";
 import {
   type ModelServer,
@@ -220,6 +221,22 @@ describe("F38 retries of every layer together", () => {
     expect(end.run).toMatchObject({ status: "error", error: { code: "exhausted" } });
     expect(server.requests).toHaveLength(5);
   });
+});
+
+it("a redrive of an exhausted run has a budget of its own", async () => {
+  const server = await serverWith([{ kind: "status", status: 429 }]);
+  const runtime = await runtimeWith(asking());
+  runtime.clock.set(start);
+  runtime.work({ pollMillis: 20 });
+  const run = await running(runtime, optionsFor(server));
+  expect((await played(runtime, run.run_id)).run.error).toMatchObject({ code: "exhausted" });
+  expect(server.requests).toHaveLength(5);
+  server.setScript([{ kind: "status", status: 429 }, say("at last")]);
+  const again = await redriveRun(runtime, { tenant: "default", runId: run.run_id, principal: "tester" });
+  const end = await played(runtime, again.run_id);
+  expect(end.run.status).toBe("success");
+  expect(JSON.parse(end.run.output ?? "null").said).toBe("at last");
+  expect(server.requests).toHaveLength(7);
 });
 
 describe("F37 an open breaker", () => {
