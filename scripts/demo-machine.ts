@@ -61,6 +61,7 @@ export async function startMachine(): Promise<Machine> {
     ...process.env,
     DATABASE_URL: database?.url ?? "",
     HOLDFAST_DATA_DIR: join(folder, "postgres"),
+    LANGGRAPH_JSON: resolve(import.meta.dirname, "demo/langgraph.json"),
     HOST: "127.0.0.1",
     PORT: String(port),
     LEASE_SECONDS: String(leaseSeconds),

@@ -1,11 +1,14 @@
 /**
- * Shows two promises on this machine, with nothing installed but Node: npm run build && npm run demo
- * A human answers for an agreement that the model cannot mend; a worker is killed in the middle of a batch.
+ * Shows three promises on this machine, with nothing installed but Node: npm run build && npm run demo
+ * A human answers for an agreement that the model cannot mend; a worker is killed in the middle of a batch; two tool
+ * calls take place and their replies are lost.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "@langchain/langgraph-sdk";
+import { resolveLostReplies } from "./demo/lost-replies.ts";
+import { type Escalation, type Promised, say, until } from "./demo/stage.ts";
 import { type Machine, startMachine } from "./demo-machine.ts";
 import { makeContracts } from "./make-contracts.ts";
 import { makePurchaseAgreements } from "./make-purchase-agreements.ts";
@@ -14,17 +17,7 @@ const documents = 100;
 const killAt = 47;
 /** Long against a poll, so that the kill comes at the very document. */
 const pauseMs = 150;
-const pollMs = 25;
-const waitMsMax = 60_000;
 const agreement = "29-earnest-in-euros.txt";
-
-interface Promised {
-  what: string;
-  expected: string;
-  counted: string;
-  /** Where it is not simply that both are equal. */
-  kept?: boolean;
-}
 
 interface Finding {
   path: string;
@@ -42,15 +35,6 @@ interface ReviewValues {
   filed: { file: string } | null;
 }
 
-interface Escalation {
-  escalation_id: string;
-  status: string;
-  reasons: { code: string; message: string }[];
-  payload: { description: string }[];
-}
-
-const say = (text = ""): void => console.log(text);
-
 async function main(): Promise<void> {
   const began = performance.now();
   const machine = await startMachine();
@@ -61,6 +45,7 @@ async function main(): Promise<void> {
     say(`Holdfast listens on ${machine.url}; its data lies in ${machine.folder}`);
     results.push(...(await reviewAnAgreement(client, machine)));
     results.push(...(await surviveAKill(client, machine)));
+    results.push(...(await resolveLostReplies(client, machine)));
   } catch (error) {
     say(`\nthe demo broke off: ${error instanceof Error ? error.message : String(error)}`);
     say(machine.logTail());
@@ -244,14 +229,6 @@ async function stepsOf(client: Client, threadId: string): Promise<number[]> {
   const history = await client.threads.getHistory<BatchValues>(threadId, { limit: documents * 2 });
   const steps = history.map(({ values }) => values.completed ?? 0).filter((completed) => completed > 0);
   return steps.reverse();
-}
-
-async function until(what: string, done: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + waitMsMax;
-  while (!(await done())) {
-    if (performance.now() > deadline) throw new Error(`waited ${waitMsMax / 1000} s for ${what}`);
-    await sleep(pollMs);
-  }
 }
 
 const barWidth = 40;

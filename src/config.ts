@@ -29,6 +29,7 @@ const settings = z.object({
   LISTEN_NOTIFY: flag.default(true),
   BODY_BYTES: whole(1_024, 268_435_456).default(1_048_576),
   HEARTBEAT_SECONDS: whole(1, 60).default(5),
+  DEAD_LETTER_DAYS: whole(0, 36_500).default(0),
   REQUESTS_PER_SECOND: whole(0, 1_000_000).default(0),
   OPENAI_API_KEY: z.string().min(1).optional(),
   OPENAI_BASE_URL: z.url().optional(),

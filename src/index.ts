@@ -2,7 +2,8 @@
 export { z } from "zod";
 export { dateFields, moneyField, nameField } from "./domain/comparison.ts";
 export { type IsoDate, isIsoDate } from "./domain/dates.ts";
-export { Fatal, Transient } from "./domain/errors.ts";
+export type { EffectClass, EffectDeclaration, Looked, Settled } from "./domain/effect.ts";
+export { Fatal, NotDone, Transient } from "./domain/errors.ts";
 export type { EscalationReason, HumanInterrupt, HumanResponse } from "./domain/escalation.ts";
 export {
   extractedDate,
@@ -30,6 +31,7 @@ export {
 } from "./domain/grounding.ts";
 export { contradictions, formatMoney, type Money, sameMoney } from "./domain/money.ts";
 export { missingFields, parseOutput } from "./domain/parse-output.ts";
+export { type DefinedEffect, defineEffect, type EffectDefinition } from "./effects/define.ts";
 export { type EffectOptions, effect } from "./effects/effect.ts";
 export { type Filed, fileRecord } from "./effects/filing.ts";
 export { type ChatModelOptions, chatModel } from "./models/chat-model.ts";
@@ -45,6 +47,7 @@ export {
   type Review,
   type ValidatorOptions,
 } from "./nodes/domain-validator.ts";
+export { type DurableTools, durableTools } from "./nodes/durable-tools.ts";
 export {
   type Decision,
   escalationGate,
@@ -55,4 +58,7 @@ export {
 export { pause } from "./nodes/pause.ts";
 export { documentBlock, repairSections } from "./nodes/prompt.ts";
 export { mergeRepaired } from "./nodes/repair.ts";
+export { idempotencyKey } from "./nodes/tool-call.ts";
+export { declareTool, type ToolDeclaration } from "./nodes/tool-declaration.ts";
+export { type ToolNodeOptions, toolNode } from "./nodes/tool-node.ts";
 export { freshValidation, latest, type ValidationState, validationState } from "./nodes/validation-state.ts";

@@ -1,23 +1,13 @@
+import { print, withDatabase } from "./command.ts";
 import type { Config } from "./config.ts";
-import { migrate } from "./db/migrate.ts";
-import { openDatabase } from "./db/pool.ts";
 import { insertApiKey, listApiKeys, revokeApiKey } from "./db/queries/keys.ts";
 import { newId } from "./domain/ids.ts";
 import { makeApiKey } from "./http/auth.ts";
 import type { Log } from "./observe/log.ts";
-import { database } from "./serve.ts";
-
-const print = (line: string): void => {
-  process.stdout.write(`${line}\n`);
-};
 
 /** `holdfast keys create NAME | list | revoke NAME`. A key is shown once; only its hash is kept. */
 export async function manageKeys(config: Config, log: Log, [verb, name]: readonly string[]): Promise<void> {
-  const stops: (() => Promise<void>)[] = [];
-  const url = await database(config, log, stops);
-  await migrate(url);
-  const db = openDatabase({ url, connectionsMax: 1 });
-  try {
+  await withDatabase({ config, log }, async (db) => {
     if (verb === "list") {
       for (const key of await listApiKeys(db, undefined)) {
         print(
@@ -34,8 +24,5 @@ export async function manageKeys(config: Config, log: Log, [verb, name]: readonl
       process.stderr.write("keys create NAME | keys list | keys revoke NAME\n");
       process.exitCode = 2;
     }
-  } finally {
-    await db.close();
-    for (const end of stops) await end();
-  }
+  });
 }

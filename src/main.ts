@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-// The command line: serve | worker | migrate | keys. It reads the environment, starts what a role needs and stops it
+// The command line: serve | worker | migrate | keys | dead-letters. It reads the environment, starts what a role needs and stops it
 // in reverse order. It must hold no logic of its own. Read next: runtime.ts.
 import { ConfigError, readConfig } from "./config.ts";
+import { manageDeadLetters } from "./dead-letters.ts";
 import { manageKeys } from "./keys.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
 import { openLog } from "./observe/log.ts";
@@ -15,6 +16,7 @@ const usage = `holdfast <command>
   keys create NAME  make an API key, shown once
   keys list         names and dates
   keys revoke NAME  end a key
+  dead-letters      list, groups, show, redrive, discard: without more it explains itself
 
 Settings come from the environment: docs/operations.md lists them.
 `;
@@ -29,6 +31,8 @@ async function main(argv: readonly string[]): Promise<void> {
   const log = openLog(config.LOG_LEVEL as Parameters<typeof openLog>[0]);
   if (command === "migrate") return migrateOnly(config, log);
   if (command === "keys") return manageKeys(config, log, rest);
+  // Its output may be read by a program: no log lines between.
+  if (command === "dead-letters") return manageDeadLetters(config, openLog("silent"), rest);
   if (command !== "serve" && command !== "worker") {
     process.stderr.write(usage);
     process.exitCode = command === "help" || command === "--help" ? 0 : 2;

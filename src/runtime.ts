@@ -1,5 +1,6 @@
 // The composition root: builds plain objects and hands each function the slice it names. The command line is in
 // main.ts; two runtimes can live in one process, which is what tests do.
+import { GroupCommit } from "./checkpoint/group-commit.ts";
 import { type Bus, openBus } from "./db/listen.ts";
 import { type Database, openDatabase } from "./db/pool.ts";
 import { upsertSystemAssistant } from "./db/queries/assistants.ts";
@@ -7,6 +8,7 @@ import type { Queryable } from "./db/query.ts";
 import { systemAssistantId } from "./domain/ids.ts";
 import type { Registry } from "./engine/registry.ts";
 import { openSlots, type Slots } from "./models/slots.ts";
+import { tellDead } from "./observe/dead.ts";
 import type { Log } from "./observe/log.ts";
 import { type Metrics, openMetrics } from "./observe/metrics.ts";
 import { openTracing, type Tracing } from "./observe/tracing.ts";
@@ -31,6 +33,8 @@ export interface RuntimeOptions {
 export interface Runtime {
   db: Database;
   bus: Bus;
+  /** The writes of all runs of this process. */
+  group: GroupCommit;
   registry: Registry;
   log: Log;
   metrics: Metrics;
@@ -60,6 +64,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   return {
     db,
     bus,
+    group: new GroupCommit(db),
     registry,
     log,
     metrics: openMetrics(),
@@ -82,6 +87,8 @@ export interface WorkerRole {
   reapMillis: number;
   /** The database's URL for the lease thread; without it leases are kept in this thread. */
   leaseThreadUrl: string | null;
+  /** Dead letters older than this are discarded, and removed as long after that; 0 keeps them for ever. */
+  deadLetterDays: number;
   random: () => number;
 }
 
@@ -112,6 +119,7 @@ export function startWorker(
       { db, bus },
       {
         graceSeconds: leaseSeconds,
+        onDead: (run, error) => tellDead({ log, metrics }, run, error),
         onError: (error) => {
           log.error({ error }, "a run whose worker is gone could not be given back");
           return undefined;
@@ -133,7 +141,12 @@ export function startWorker(
       runOnce: () => scheduleOnce({ db, bus }, skipped),
       log,
     }),
-    new Chore({ name: "prune", everyMillis: pruneMillis, runOnce: () => pruneOnce({ db, bus }), log }),
+    new Chore({
+      name: "prune",
+      everyMillis: pruneMillis,
+      runOnce: () => pruneOnce({ db, bus }, { deadLetterDays: role.deadLetterDays }),
+      log,
+    }),
   ];
   worker.start();
   for (const chore of chores) chore.start();

@@ -127,6 +127,7 @@ function startRoleWorker({ config, url, runtime, stops }: Role & { url: string }
     pollMillis: config.POLL_MILLIS,
     reapMillis: config.REAP_MILLIS,
     leaseThreadUrl: url,
+    deadLetterDays: config.DEAD_LETTER_DAYS,
     random: Math.random,
   });
   stops.push(() => started.stop(config.DRAIN_SECONDS * 1000));

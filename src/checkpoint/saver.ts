@@ -13,6 +13,7 @@ import {
 } from "@langchain/langgraph-checkpoint";
 import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
 import type { Database } from "../db/pool.ts";
+import type { GroupItem } from "../db/queries/checkpoint-groups.ts";
 import * as reads from "../db/queries/checkpoint-reads.ts";
 import * as writes from "../db/queries/checkpoint-writes.ts";
 import { deleteCheckpoints } from "../db/queries/checkpoints.ts";
@@ -20,8 +21,10 @@ import { one, type Queryable } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import { type EventBatch, noEvents, type StepEvents } from "../domain/event.ts";
 import { failpoint } from "../observe/failpoint.ts";
+import type { GroupCommit } from "./group-commit.ts";
+import { type Aboard, Riders } from "./riders.ts";
 import { strictSerializer } from "./serializer.ts";
-import { fromStockVersion, nextVersion } from "./versions.ts";
+import { nextVersion, withOurVersions } from "./versions.ts";
 
 const listMax = 1_000;
 
@@ -42,6 +45,8 @@ export interface SaverOptions {
   noSteps?: boolean;
   /** Kept with every checkpoint, so that history can be searched by it. */
   metadata?: Record<string, unknown>;
+  /** Where a run's writes travel together with those of others; without it each one goes alone. */
+  group?: GroupCommit;
   /** Repeats a statement whose outcome is unknown, and counts what the fence refused. */
   write?: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
 }
@@ -56,6 +61,7 @@ export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect" | 
 export type WriteTarget = Pick<writes.WriteRow, "ns" | "checkpointId" | "taskId">;
 
 type Row = reads.CheckpointRow;
+type Owner = { runId: string | null; threadId: string; epoch: number };
 
 /** PostgresSaver's tables and reading, with a write path that is fenced, ordered by our own seq, one statement each. */
 export class FencedSaver extends PostgresSaver {
@@ -64,15 +70,18 @@ export class FencedSaver extends PostgresSaver {
   readonly #events: StepEvents;
   readonly #noSteps: boolean;
   readonly #metadata: Record<string, unknown>;
+  readonly #group: GroupCommit | undefined;
+  readonly #riders = new Riders(() => this.#sendRiders());
   readonly #write: NonNullable<SaverOptions["write"]>;
 
-  constructor({ db, on, holder, events, serializer, write, metadata, noSteps }: SaverOptions) {
+  constructor({ db, on, holder, events, serializer, write, metadata, noSteps, group }: SaverOptions) {
     super(db.pool, serializer ?? strictSerializer);
     this.#on = on ?? db;
     this.#holder = holder;
     this.#events = events ?? noEvents;
     this.#metadata = metadata ?? {};
     this.#noSteps = noSteps ?? false;
+    this.#group = group;
     this.#write = write ?? ((_kind, statement) => statement());
   }
 
@@ -129,20 +138,16 @@ export class FencedSaver extends PostgresSaver {
     const { channel_values: values, ...rest } = checkpoint;
     const blobs = await this.#dumpChannels(values, newVersions);
     const holder = this.#owner(threadId);
+    const step = {
+      ns,
+      checkpointId: checkpoint.id,
+      parentId,
+      checkpoint: JSON.stringify(rest),
+      metadata: JSON.stringify({ ...this.#metadata, ...metadata }),
+      blobs,
+    };
     await failpoint("checkpoint.before_commit");
-    await this.#send("checkpoint", ns, (batch) => {
-      const put = holder.runId === null ? writes.putAsThread : writes.putAsRun;
-      return put(this.#on, {
-        ...holder,
-        ns,
-        checkpointId: checkpoint.id,
-        parentId,
-        checkpoint: JSON.stringify(rest),
-        metadata: JSON.stringify({ ...this.#metadata, ...metadata }),
-        blobs,
-        batch,
-      });
-    });
+    await this.#commitStep(holder, step);
     await failpoint("checkpoint.committed");
     return { configurable: { thread_id: threadId, checkpoint_ns: ns, checkpoint_id: checkpoint.id } };
   }
@@ -159,10 +164,8 @@ export class FencedSaver extends PostgresSaver {
     const holder = this.#owner(threadId);
     const replace = pending.every(([channel]) => channel in WRITES_IDX_MAP);
     await failpoint(replace ? "interrupt.before_commit" : "write.before_commit");
-    await this.#send("write", null, (batch) => {
-      const write = holder.runId === null ? writes.writeAsThread : writes.writeAsRun;
-      return write(this.#on, { ...holder, writes: rows, replace, batch });
-    });
+    if (replace || this.#group === undefined) await this.#commitWrites(holder, rows, replace);
+    else await this.#riders.wait(rows);
     await failpoint(replace ? "interrupt.written" : "write.committed");
   }
 
@@ -201,7 +204,56 @@ export class FencedSaver extends PostgresSaver {
     }
   }
 
-  #owner(threadId: unknown): { runId: string | null; threadId: string; epoch: number } {
+  /** A step's checkpoint, with the writes of its tasks that are still on their way. */
+  async #commitStep(holder: Owner, step: NonNullable<GroupItem["put"]>): Promise<void> {
+    let aboard: Aboard | undefined;
+    try {
+      await this.#send("checkpoint", step.ns, (batch) => {
+        const { runId } = holder;
+        if (runId === null) return writes.putAsThread(this.#on, { ...holder, ...step, batch });
+        if (this.#group === undefined) return writes.putAsRun(this.#on, { ...holder, ...step, batch });
+        // Once: a repeated statement carries the same riders.
+        aboard ??= this.#riders.take();
+        return this.#grouped({ ...holder, runId, put: step, writes: aboard.rows, replace: false, batch });
+      });
+      aboard?.committed();
+    } catch (error) {
+      aboard?.failed(error);
+      throw error;
+    }
+  }
+
+  async #commitWrites(holder: Owner, rows: writes.WriteRow[], replace: boolean): Promise<void> {
+    await this.#send("write", null, (batch) => {
+      const params = { ...holder, writes: rows, replace, batch };
+      const { runId } = holder;
+      if (runId === null) return writes.writeAsThread(this.#on, params);
+      return this.#group === undefined
+        ? writes.writeAsRun(this.#on, params)
+        : this.#grouped({ ...params, runId });
+    });
+  }
+
+  /** Writes whose step goes on: another of its tasks still works. */
+  async #sendRiders(): Promise<void> {
+    const aboard = this.#riders.take();
+    try {
+      await this.#commitWrites(
+        this.#owner(this.#holder.kind === "reader" ? null : this.#holder.threadId),
+        aboard.rows,
+        false,
+      );
+      aboard.committed();
+    } catch (error) {
+      aboard.failed(error);
+    }
+  }
+
+  async #grouped(item: GroupItem): Promise<number[]> {
+    return (await this.#group?.write(item)) ? [item.epoch] : [];
+  }
+
+  #owner(threadId: unknown): Owner {
     const holder = this.#holder;
     if (holder.kind === "reader") throw new LeaseLost("this saver only reads");
     if (holder.threadId !== threadId)
@@ -246,18 +298,4 @@ export class FencedSaver extends PostgresSaver {
     if (parent_checkpoint_id !== null) tuple.parentConfig = { configurable: parent };
     return tuple;
   }
-}
-
-function withOurVersions(checkpoint: Checkpoint): Checkpoint {
-  const convert = (versions: ChannelVersions): ChannelVersions =>
-    Object.fromEntries(
-      Object.entries(versions).map(([channel, version]) => [channel, fromStockVersion(version)]),
-    );
-  return {
-    ...checkpoint,
-    channel_versions: convert(checkpoint.channel_versions),
-    versions_seen: Object.fromEntries(
-      Object.entries(checkpoint.versions_seen).map(([node, seen]) => [node, convert(seen)]),
-    ) as Checkpoint["versions_seen"],
-  };
 }

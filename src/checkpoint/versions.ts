@@ -1,7 +1,7 @@
-import { randomInt } from "node:crypto";
+import type { ChannelVersions, Checkpoint } from "@langchain/langgraph-checkpoint";
 
-const counterDigits = 32;
-const suffixDigits = 12;
+const counterDigits = 12;
+const suffixDigits = 9;
 const stockSuffix = "0".repeat(suffixDigits);
 
 /**
@@ -10,7 +10,8 @@ const stockSuffix = "0".repeat(suffixDigits);
  */
 export function nextVersion(current: number | string | undefined): string {
   const counter = current === undefined ? 0 : Number.parseInt(String(current).split(".")[0] ?? "0", 10);
-  const suffix = String(randomInt(1, 10 ** suffixDigits)).padStart(suffixDigits, "0");
+  // Apart from the other branches of a fork is all it must be; never the zeros of a stock version.
+  const suffix = String(1 + Math.floor(Math.random() * (10 ** suffixDigits - 1))).padStart(suffixDigits, "0");
   return `${pad(counter + 1)}.${suffix}`;
 }
 
@@ -20,3 +21,18 @@ export function fromStockVersion(version: number | string): string {
 }
 
 const pad = (counter: number): string => String(counter).padStart(counterDigits, "0");
+
+/** A checkpoint of the stock saver, as one of ours. */
+export function withOurVersions(checkpoint: Checkpoint): Checkpoint {
+  const convert = (versions: ChannelVersions): ChannelVersions =>
+    Object.fromEntries(
+      Object.entries(versions).map(([channel, version]) => [channel, fromStockVersion(version)]),
+    );
+  return {
+    ...checkpoint,
+    channel_versions: convert(checkpoint.channel_versions),
+    versions_seen: Object.fromEntries(
+      Object.entries(checkpoint.versions_seen).map(([node, seen]) => [node, convert(seen)]),
+    ) as Checkpoint["versions_seen"],
+  };
+}

@@ -15,6 +15,8 @@ export interface DatabaseOptions {
   url: string;
   connectionsMax: number;
   applicationName?: string;
+  /** False behind a transaction pooler, where a connection is another one each time. */
+  prepared?: boolean;
   /** Tests set the database's clock with it. */
   onCheckout?: (client: Queryable) => void;
 }
@@ -52,12 +54,16 @@ export function openDatabase(options: DatabaseOptions): Database {
   // without this listener the whole process dies, and every run in it.
   pool.on("connect", (client) => client.on("error", ignore));
   pool.on("error", ignore);
+  const planned = options.prepared ?? true;
   const { onCheckout } = options;
   if (onCheckout !== undefined) pool.on("acquire", (client) => onCheckout(client));
   return {
     pool,
-    query: (statement) => pool.query(statement).catch(named),
-    transaction: (work) => inTransaction(pool, work),
+    query: (statement) => pool.query(planned ? statement : unnamed(statement)).catch(named),
+    transaction: (work) =>
+      inTransaction(pool, (client) =>
+        work(planned ? client : { query: (statement) => client.query(unnamed(statement)) }),
+      ),
     dedicated: async ({ patient } = { patient: false }) => {
       const limits = patient ? { statement_timeout: 0, query_timeout: 0 } : {};
       const client = new pg.Client({ ...connection, ...limits });
@@ -68,6 +74,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     close: () => pool.end(),
   };
 }
+
+const unnamed = ({ text, values }: { text: string; values: unknown[] }) => ({ text, values });
 
 async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) => Promise<T>): Promise<T> {
   const client = await pool.connect().catch(named);

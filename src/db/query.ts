@@ -1,6 +1,8 @@
 /** Anything that runs a statement: the pool, or the client of a transaction. */
 export interface Queryable {
   query(statement: {
+    /** Given for a statement that is to be planned once for each connection. */
+    name?: string;
     text: string;
     values: unknown[];
   }): Promise<{ rows: Record<string, unknown>[]; rowCount: number | null }>;
@@ -19,10 +21,13 @@ export function query<P, R>(definition: {
   text: string;
   values: (params: P) => unknown[];
   row: (raw: Row) => R;
+  /** Planned once for each connection. Not for `select *`: a new column would break the plan of a running process. */
+  prepared?: true;
 }): Query<P, R> {
   const text = `/* ${definition.name} */ ${definition.text.trim()}`;
   const run = async (db: Queryable, params: P): Promise<R[]> => {
-    const { rows } = await db.query({ text, values: definition.values(params) });
+    const name = definition.prepared ? { name: definition.name } : {};
+    const { rows } = await db.query({ ...name, text, values: definition.values(params) });
     return rows.map(definition.row);
   };
   return Object.assign(run, { definition: { name: definition.name, text } });

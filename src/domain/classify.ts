@@ -2,6 +2,7 @@ import {
   Cancelled,
   Conflict,
   DatabaseAway,
+  EffectUnsettled,
   Fatal,
   InvalidInput,
   LeaseLost,
@@ -17,6 +18,7 @@ import { headerOf, retryAfterMs } from "./retry-after.ts";
 export type AppError =
   | Cancelled
   | Conflict
+  | EffectUnsettled
   | Fatal
   | InvalidInput
   | LeaseLost
@@ -25,7 +27,18 @@ export type AppError =
   | ThreadBusy
   | Transient;
 
-const ours = [Cancelled, Conflict, Fatal, InvalidInput, LeaseLost, NotFound, NotYet, ThreadBusy, Transient];
+const ours = [
+  Cancelled,
+  Conflict,
+  EffectUnsettled,
+  Fatal,
+  InvalidInput,
+  LeaseLost,
+  NotFound,
+  NotYet,
+  ThreadBusy,
+  Transient,
+];
 const causesDepthMax = 8;
 
 /** SQLSTATE classes and codes of a database that is away, restarting, full or busy: never the run's fault. */

@@ -55,8 +55,76 @@ export interface EffectDeclaration<A = never, R = unknown> {
   lookup?: (key: string, args: A) => Promise<Looked>;
   /** Undoes a finished call; `key` is this compensation's own idempotency key. */
   compensate?: (done: Settled<A, R>, key: string) => Promise<unknown>;
+  /** What `compensate` itself does when its answer is lost: `idempotent`, honouring its key, where nothing is said. */
+  compensateClass?: "idempotent" | "natural" | "at_most_once";
   /** What the call is about in the business (an invoice number): protects across runs, threads and redrives. */
   keyOf?: (args: A) => string;
   /** How long the other side remembers a key; later a human is asked. 24 hours where nothing is said. */
   keyLifetimeSeconds?: number;
+}
+
+/** Which state may follow which, under the lease of a run. SQL guards every move by this table. */
+export const nextEffectStates: Readonly<Record<EffectState, readonly EffectState[]>> = {
+  // Arguments that never reached the world may be replaced; a fork may take the result of an earlier pass.
+  prepared: ["prepared", "dispatched", "succeeded"],
+  dispatched: [
+    "dispatched",
+    "succeeded",
+    "failed",
+    "unknown",
+    "reconciled_done",
+    "reconciled_absent",
+    "escalated",
+  ],
+  unknown: ["dispatched", "unknown", "reconciled_done", "reconciled_absent", "escalated"],
+  failed: ["prepared", "dispatched"],
+  reconciled_absent: ["prepared", "dispatched"],
+  escalated: ["escalated", "reconciled_done", "reconciled_absent"],
+  succeeded: ["compensated"],
+  reconciled_done: ["compensated"],
+  compensated: [],
+};
+
+/** The states that a move to `state` may start from. */
+export const statesBefore = (state: EffectState): EffectState[] =>
+  effectStates.filter((before) => nextEffectStates[before].includes(state));
+
+/** The call took place, and its result is stored. */
+export const isDone = (state: EffectState): boolean => state === "succeeded" || state === "reconciled_done";
+
+/** The call has not taken place: it may be sent, also with other arguments. */
+export const isNotDone = (state: EffectState): boolean =>
+  state === "prepared" || state === "failed" || state === "reconciled_absent";
+
+/** Nobody knows yet, or a human is asked. */
+export const unclearStates = ["dispatched", "unknown", "escalated"] as const satisfies EffectState[];
+
+export const keyLifetimeSecondsDefault = 86_400;
+/** When a call is looked up, after it was last sent; found at neither time, it did not take place. */
+export const lookMillis = [5_000, 60_000] as const;
+/** How often one run sends a call. */
+export const dispatchesMax = 5;
+
+/** What clears up a call that may have taken place. */
+export type WayOut = "resend" | "look_then_resend" | "look" | "ask";
+
+export interface Unclear {
+  /** Milliseconds since the first call with this key. */
+  ageMillis: number;
+  /** The repeated step wants other arguments: sending them would be another call. */
+  drifted: boolean;
+}
+
+export function wayOut(declaration: EffectDeclaration, unclear: Unclear): WayOut {
+  const { class: kind = "at_most_once", lookup } = declaration;
+  const looked = lookup === undefined ? "ask" : "look";
+  if (kind === "read") return "resend";
+  if (unclear.drifted) return looked;
+  if (kind === "natural") return lookup === undefined ? "resend" : "look_then_resend";
+  if (kind === "queryable") return looked;
+  const honoursKeys =
+    kind === "idempotent" || (kind === "compensatable" && declaration.keyLifetimeSeconds !== undefined);
+  if (!honoursKeys) return kind === "compensatable" ? looked : "ask";
+  const lifetimeMillis = (declaration.keyLifetimeSeconds ?? keyLifetimeSecondsDefault) * 1_000;
+  return unclear.ageMillis < lifetimeMillis ? "resend" : looked;
 }

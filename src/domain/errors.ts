@@ -67,6 +67,21 @@ export class Fatal extends Error {
   }
 }
 
+/** Thrown by a tool that knows its call has not taken place, whatever else went wrong: it may be sent again. */
+export class NotDone extends Error {
+  override readonly name = "NotDone";
+}
+
+/** Whether an effect took place is not known yet: the attempt ends uncharged and looks again after `waitMs`. */
+export class EffectUnsettled extends Error {
+  override readonly name = "EffectUnsettled";
+  readonly waitMs: number;
+  constructor(message: string, options: ErrorOptions & { waitMs: number }) {
+    super(message, options);
+    this.waitMs = options.waitMs;
+  }
+}
+
 /** Somebody asked this run to stop. */
 export class Cancelled extends Error {
   override readonly name = "Cancelled";

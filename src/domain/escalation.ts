@@ -34,6 +34,9 @@ export interface EscalationDetail {
   /** Seconds after which `on_expiry` answers by itself. */
   expires_in_seconds?: number;
   on_expiry?: "reject" | "approve";
+  /** The effect that the question is about, and which of its calls. */
+  effect_id?: string;
+  dispatch?: number;
 }
 
 /** Which response types a payload allows; a plain `interrupt()` of any graph allows every one. */
@@ -53,6 +56,15 @@ export function allowedResponses(payload: unknown): ResponseType[] {
 export function isHumanInterrupt(payload: unknown): boolean {
   const first = Array.isArray(payload) ? payload[0] : payload;
   return typeof first === "object" && first !== null && "action_request" in first && "config" in first;
+}
+
+/** Reads what a graph was resumed with: Agent Inbox sends a list with one response. Null when it is none. */
+export function readResponse(resumed: unknown): HumanResponse | null {
+  const first: unknown = Array.isArray(resumed) ? resumed[0] : resumed;
+  if (typeof first !== "object" || first === null) return null;
+  const { type: given, args } = first as Partial<HumanResponse>;
+  const type = responseTypes.find((known) => known === given);
+  return type === undefined ? null : { type, args: args ?? null };
 }
 
 export function detailOf(payload: unknown): EscalationDetail {

@@ -30,4 +30,6 @@ export type Outcome =
   | { kind: "retry"; delayMs: number; error: RunError; charged: boolean }
   | { kind: "dead"; status: "error" | "timeout"; error: RunError; view?: ThreadView }
   | { kind: "cancelled"; action: CancelAction; view?: ThreadView }
-  | { kind: "released" };
+  | { kind: "released" }
+  /** Of a compensation: every effect is undone, or a human said what becomes of it. */
+  | { kind: "compensated" };

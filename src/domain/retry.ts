@@ -41,8 +41,9 @@ export function decide(failure: Failure): Outcome | null {
   if (cause.name === "LeaseLost") return null;
   if (failure.cancelRequested !== null) return { kind: "cancelled", action: failure.cancelRequested };
   if (cause.name === "Cancelled" && failure.stopping) return { kind: "released" };
-  if (cause.name === "NotYet") {
-    const delayMs = Math.min(cause.retryAfterMs, retryAfterMsMax);
+  if (cause.name === "EffectUnsettled" || cause.name === "NotYet") {
+    const waitMs = cause.name === "NotYet" ? cause.retryAfterMs : cause.waitMs;
+    const delayMs = Math.min(waitMs, retryAfterMsMax);
     return { kind: "retry", delayMs, error: describe(cause, failure.error), charged: false };
   }
   if (cause.name !== "Transient")
@@ -80,5 +81,6 @@ export function describe(cause: AppError, original: unknown): RunError {
 function codeOf(cause: AppError): string {
   if (cause.name === "Fatal") return cause.code;
   if (cause.name === "Transient") return cause.kind;
-  return cause.name === "NotYet" ? "waiting" : cause.name.toLowerCase();
+  if (cause.name === "NotYet") return "waiting";
+  return cause.name === "EffectUnsettled" ? "effect_unsettled" : cause.name.toLowerCase();
 }

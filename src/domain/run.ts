@@ -36,6 +36,13 @@ export type MultitaskStrategy = (typeof multitaskStrategies)[number];
 export const cancelActions = ["interrupt", "rollback"] as const;
 export type CancelAction = (typeof cancelActions)[number];
 
+/**
+ * What a run that starts at an older point may do about effects that lie behind it: `reuse` returns their stored
+ * results, `repeat` does them again, `deny` refuses the run.
+ */
+export const effectsPolicies = ["reuse", "repeat", "deny"] as const;
+export type EffectsPolicy = (typeof effectsPolicies)[number];
+
 /** What the caller asked a run to do: the body of `POST …/runs`, as stored. */
 export interface RunKwargs {
   input?: unknown;

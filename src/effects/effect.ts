@@ -1,22 +1,32 @@
-import { getConfig, interrupt } from "@langchain/langgraph";
+import { getConfig } from "@langchain/langgraph";
 import type { EffectDeclaration } from "../domain/effect.ts";
 import { Fatal } from "../domain/errors.ts";
+import { declareInline } from "./declared.ts";
+import { executionOf } from "./execution.ts";
+import { type Places, placesOf } from "./places.ts";
 
 /** Where the engine hands a run's ledger to its nodes. LangGraph passes it on, also into subgraphs. */
 export const effectsKey = "__holdfast_effects";
+
+interface Checkpoint {
+  ns: string;
+  id: string;
+  /** Those of the graphs around it: one without a checkpointer gives other ids to all that is in it. */
+  above: { ns: string; id: string }[];
+}
 
 export interface EffectCall {
   taskId: string;
   /** Which execution of the task this is: a retry of LangGraph's own asks for the same calls again. */
   execution: number;
   /** The checkpoint that the task runs on. Without it in the database, its id is another one on the next attempt. */
-  checkpoint: { ns: string; id: string };
+  checkpoint: Checkpoint;
   /** Given by the model; null for a plain call in a node. Never enough to tell calls apart: some models repeat ids. */
   toolCallId: string | null;
   declaration: EffectDeclaration;
   args: unknown;
-  /** Asks a human, as `interrupt` does: throws until there is an answer. */
-  ask: (payload: unknown) => unknown;
+  /** Where a human is asked about it, and where its answers are. */
+  places: Places;
 }
 
 export interface EffectRuntime {
@@ -25,17 +35,21 @@ export interface EffectRuntime {
 }
 
 interface Executed {
+  configurable?: Record<string, unknown>;
   executionInfo?: { taskId?: string; nodeAttempt?: number };
 }
 
 /** A task's namespace is its checkpoint's with the task behind it; the map has the checkpoint of each namespace. */
-function checkpointOf(config: { configurable?: Record<string, unknown> }): { ns: string; id: string } {
+function checkpointOf(config: { configurable?: Record<string, unknown> }): Checkpoint {
   const { checkpoint_ns: own, checkpoint_map: map } = (config.configurable ?? {}) as {
     checkpoint_ns?: string;
     checkpoint_map?: Record<string, string>;
   };
   const ns = (own ?? "").split("|").slice(0, -1).join("|");
-  return { ns, id: map?.[ns] ?? "" };
+  const around = Object.entries(map ?? {}).filter(
+    ([other]) => other !== ns && (other === "" || ns.startsWith(`${other}|`)),
+  );
+  return { ns, id: map?.[ns] ?? "", above: around.map(([other, id]) => ({ ns: other, id })) };
 }
 
 export interface EffectOptions<A, R> extends EffectDeclaration<A, R> {
@@ -51,7 +65,9 @@ export async function effect<A, R>(
   { args, ...declaration }: EffectOptions<A, R>,
   dispatch: (key: string) => Promise<R>,
 ): Promise<R> {
-  return performEffect({ declaration: declaration as EffectDeclaration, args, toolCallId: null }, dispatch);
+  const inline = declaration as EffectDeclaration;
+  if (inline.lookup !== undefined || inline.compensate !== undefined) declareInline(inline);
+  return performEffect({ declaration: inline, args, toolCallId: null }, dispatch);
 }
 
 /** The same for a call that a model asked for. */
@@ -70,9 +86,14 @@ export async function performEffect<R>(
       code: "effect_outside_run",
     });
   }
-  const execution = (config as Executed).executionInfo?.nodeAttempt ?? 1;
   return runtime.perform(
-    { ...call, taskId, execution, checkpoint: checkpointOf(config), ask: interrupt },
+    {
+      ...call,
+      taskId,
+      execution: executionOf(config as Executed),
+      checkpoint: checkpointOf(config),
+      places: placesOf(config.configurable ?? {}),
+    },
     dispatch,
   );
 }

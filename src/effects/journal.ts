@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import type { Database } from "../db/pool.ts";
-import { getCheckpointId } from "../db/queries/checkpoint-reads.ts";
 import * as calls from "../db/queries/model-calls.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
@@ -67,7 +66,7 @@ export function openJournal({ db, run, write }: Deps): ModelJournal {
     async open(place, request) {
       const nth = next(place, sha256(request));
       const { ns, id: checkpointId } = place.checkpoint;
-      const persisted = await getCheckpointId(db, { threadId: run.thread_id, ns, checkpointId });
+      const persisted = await calls.checkpointStored(db, { threadId: run.thread_id, ns, checkpointId });
       // In a subgraph without a checkpointer task ids do not last: its requests are counted, its answers not reused.
       const told =
         persisted.length > 0

@@ -1,6 +1,7 @@
 // One attempt of one run, start to end. This room is the only one that runs graphs; it never decides what a failure
 // means (domain/retry.ts) and never moves a run row (queue/settle.ts). Read next: input.ts, stream.ts, view.ts.
 import { isGraphDrained, type RunControl } from "@langchain/langgraph";
+import type { GroupCommit } from "../checkpoint/group-commit.ts";
 import { FencedSaver, type WriteKind } from "../checkpoint/saver.ts";
 import type { Database } from "../db/pool.ts";
 import type { RunRow } from "../db/queries/rows.ts";
@@ -24,6 +25,7 @@ import { toWire } from "./wire.ts";
 
 export interface AttemptDeps {
   db: Database;
+  group: GroupCommit;
   registry: Registry;
   log: Log;
   metrics: Metrics;
@@ -55,10 +57,10 @@ export async function runAttempt(
   run: RunRow,
   signals: AttemptSignals,
 ): Promise<AttemptEnd> {
-  const { db, registry } = deps;
+  const { db, registry, group } = deps;
   const opened = await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
   const version = registry.version(run.graph_id, opened);
-  const own = { db, holder: holderOf(run), write: signals.write, metadata: metadataOf(run, version) };
+  const own = { db, group, holder: holderOf(run), write: signals.write, metadata: metadataOf(run, version) };
   const saver = new FencedSaver({ ...own, events: signals.events });
   const graph: Graph = Object.assign(opened, { checkpointer: saver });
 
@@ -170,6 +172,8 @@ async function consume(
       ...(after === undefined ? {} : { interruptAfter: after as never }),
     });
     for await (const chunk of stream) translator.accept(chunk as [string[], NativeMode, unknown]);
+    // A node that asks a question may have left a call under way beside it.
+    await effects.idle();
     return false;
   } catch (error) {
     if (isGraphDrained(error)) return true;
@@ -184,6 +188,7 @@ type Invocation = Pick<Consumption, "graph" | "run" | "signals"> & { fork: Recor
 function invocationOf(deps: AttemptDeps, { graph, run, signals, fork }: Invocation) {
   const effects = openEffects({
     db: deps.db,
+    metrics: deps.metrics,
     run,
     write: (statement) => signals.write("effect", statement),
     abort: signals.abort,

@@ -41,7 +41,10 @@ interface Deps {
  */
 export async function prepareInput(deps: Deps, run: RunRow): Promise<PreparedInput> {
   const nothing = { input: null, fork: {}, alreadyStopped: false };
-  if (one(await deps.read(() => hasOwnCheckpoint(deps.db, { runId: run.run_id }))) !== undefined) {
+  if (
+    one(await deps.read(() => hasOwnCheckpoint(deps.db, { runId: run.run_id, threadId: run.thread_id }))) !==
+    undefined
+  ) {
     return { ...nothing, alreadyStopped: await stoppedAtBreakpoint(deps.graph, run) };
   }
   if (run.resume !== null) {

@@ -5,12 +5,12 @@ import { one } from "../db/query.ts";
 import { InvalidInput } from "../domain/errors.ts";
 import { newId } from "../domain/ids.ts";
 import { retryPolicy } from "../domain/retry.ts";
-import type { RunConfig, RunKwargs } from "../domain/run.ts";
+import type { EffectsPolicy, RunConfig, RunKwargs } from "../domain/run.ts";
 import { type Accepted, createRun } from "../queue/create.ts";
 import type { CreateRun } from "../queue/request.ts";
 import { findAssistant } from "./assistant.ts";
 import type { HttpDeps, Principal } from "./deps.ts";
-import type { RunBody } from "./schemas/run.ts";
+import { effectsPolicyKey, type RunBody } from "./schemas/run.ts";
 
 const idempotencyKeyCharsMax = 255;
 
@@ -77,6 +77,7 @@ function requestOf(asked: Asked, { assistant, thread, kwargs }: Merged): CreateR
     idempotencyKey: keyOf(asked.idempotencyKey),
     sent: { threadId, body },
     principal: principal.name,
+    effectsPolicy: (body.config?.configurable?.[effectsPolicyKey] ?? null) as EffectsPolicy | null,
   };
 }
 
@@ -127,7 +128,9 @@ function mergedConfig(body: RunBody, { assistant, thread }: Omit<Merged, "kwargs
   }) as RunConfig;
   const base = assistant.config as RunConfig;
   const ofThread = (thread?.config ?? {}) as RunConfig;
-  const configurable = { ...base.configurable, ...ofThread.configurable, ...body.config?.configurable };
+  const merged = { ...base.configurable, ...ofThread.configurable, ...body.config?.configurable };
+  // It is about this run alone: kept on the thread, it would speak for every later one.
+  const { [effectsPolicyKey]: _policy, ...configurable } = merged;
   return { ...base, ...own, configurable };
 }
 

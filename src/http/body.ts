@@ -10,7 +10,11 @@ export const stringBytesMax = 512 * 1024;
 
 /** Reads and checks a JSON body. An empty one is an empty object. Throws Refused naming the place that is wrong. */
 export async function readBody(c: RequestContext, bytesMax: number): Promise<unknown> {
-  const text = await readText(c.req.raw, bytesMax);
+  return parseBody(await readText(c.req.raw, bytesMax));
+}
+
+/** JSON as it may come in, from wherever. Throws Refused naming the place that is wrong. */
+export function parseBody(text: string): unknown {
   if (text.trim() === "") return {};
   let value: unknown;
   try {

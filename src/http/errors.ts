@@ -122,7 +122,8 @@ function problem({ status, message, issues, detail, headers }: Answer): Response
 }
 
 /** Extension members of a conflict; none of them may hide a standard one. */
-const detailMembers = (detail: object): Record<string, unknown> => ({ winner: detail });
+const detailMembers = (detail: object): Record<string, unknown> =>
+  "effects" in detail ? { effects: detail.effects } : { winner: detail };
 
 const titles: Record<number, string> = {
   400: "Bad Request",

@@ -1,7 +1,8 @@
-import { type EffectRow, effectsOfThread } from "../db/queries/effects.ts";
+import { effectsOfThread, type ShownEffect } from "../db/queries/effect-reads.ts";
 import { escalationsOfThread } from "../db/queries/escalations.ts";
 import type { EscalationRow, RunRow, ThreadRow } from "../db/queries/rows.ts";
 import { listAttempts, listRuns } from "../db/queries/runs.ts";
+import { unclearStates } from "../domain/effect.ts";
 import { NotFound } from "../domain/errors.ts";
 import { isTerminal, wireStatus } from "../domain/run.ts";
 import { readState, type ThreadState } from "../engine/state.ts";
@@ -30,13 +31,7 @@ export async function explainThread(deps: HttpDeps, thread: ThreadRow): Promise<
     failed_step: current === undefined ? null : failedStep(current, state),
     attempts,
     next: state?.next ?? [],
-    tools: effects.map(({ tool, state: moved, run_id, task_id, settled_at }) => ({
-      tool,
-      state: moved,
-      run_id,
-      task_id,
-      settled_at,
-    })),
+    tools: effects.map((effect) => pick(effect, toolFields)),
     open_questions: asked.map(({ escalation_id, interrupt_id, node, reasons }) => ({
       escalation_id,
       interrupt_id,
@@ -47,6 +42,8 @@ export async function explainThread(deps: HttpDeps, thread: ThreadRow): Promise<
     safe_to_retry: retrySafety(current, effects),
   };
 }
+
+const toolFields = ["tool", "class", "state", "run_id", "task_id", "settled_at", "escalation_id"] as const;
 
 /** The stored state; undefined when its graph is not served any more. */
 async function stateOf(deps: HttpDeps, thread: ThreadRow): Promise<ThreadState | undefined> {
@@ -67,12 +64,16 @@ interface Situation {
 function doing(thread: ThreadRow, { current, asked, waiting }: Situation): string {
   if (current === undefined) return "nothing: no run was ever started";
   const behind = waiting === 0 ? "" : `; ${waiting} more wait behind it`;
+  if (current.kind === "compensation" && !isTerminal(current.status))
+    return `compensating what run ${current.compensates} did: ${wireStatus(current.status)}, attempt ${current.attempt}${behind}`;
   if (current.status === "running") {
     const cancel = current.cancel_requested === null ? "" : ", asked to stop";
     return `running attempt ${current.attempt} on worker ${current.worker_id}${cancel}${behind}`;
   }
   if (current.status === "queued")
     return `waiting for a worker until ${current.available_at.toISOString()} or later${behind}`;
+  if (asked.some(({ compensation }) => compensation))
+    return `a compensation is stuck and waits for a human${behind}`;
   if (asked.length > 0)
     return `waiting for ${asked.length} human answer${asked.length === 1 ? "" : "s"}${behind}`;
   if (thread.status === "error") return `stopped: its last run ended in ${current.status}`;
@@ -114,10 +115,10 @@ function savedOf(run: RunRow | undefined, state: ThreadState | undefined): Recor
   };
 }
 
-function retrySafety(run: RunRow | undefined, effects: EffectRow[]): { safe: boolean; why: string } {
+function retrySafety(run: RunRow | undefined, effects: ShownEffect[]): { safe: boolean; why: string } {
   if (run !== undefined && !isTerminal(run.status))
     return { safe: false, why: "a run is open: it retries by itself" };
-  const unclear = effects.filter(({ state }) => state === "dispatched" || state === "unknown");
+  const unclear = effects.filter(({ state }) => unclearStates.some((known) => known === state));
   if (unclear.length === 0) {
     return { safe: true, why: "every tool call is settled: finished ones are not made again" };
   }

@@ -1,16 +1,17 @@
 // The gate in front of what cannot be undone. It only interrupts: whoever answers, by whatever door, resumes the
 // graph with a response. Read next: triggers.ts (when), escalation-text.ts (what is shown), human-response.ts.
 import { interrupt } from "@langchain/langgraph";
-import type {
-  EscalationDetail,
-  EscalationReason,
-  HumanInterrupt,
-  HumanResponse,
+import {
+  type EscalationDetail,
+  type EscalationReason,
+  type HumanInterrupt,
+  type HumanResponse,
+  readResponse,
 } from "../domain/escalation.ts";
 import { blocking, type Finding, type SourceDocument } from "../domain/finding.ts";
 import { type Review, summary, verdict } from "./domain-validator.ts";
 import { explain } from "./escalation-text.ts";
-import { editedArgs, readResponse } from "./human-response.ts";
+import { editedArgs } from "./human-response.ts";
 import { isRecord } from "./repair.ts";
 import { type GateSignals, triggered } from "./triggers.ts";
 import { latest, type ValidationState } from "./validation-state.ts";

@@ -1,14 +1,5 @@
 import secureJson from "secure-json-parse";
-import { type HumanResponse, responseTypes } from "../domain/escalation.ts";
 import { isRecord, type JsonRecord } from "./repair.ts";
-
-/** Reads what a graph was resumed with: Agent Inbox sends a list with one response. Null when it is none. */
-export function readResponse(resumed: unknown): HumanResponse | null {
-  const first: unknown = Array.isArray(resumed) ? resumed[0] : resumed;
-  if (!isRecord(first)) return null;
-  const type = responseTypes.find((known) => known === first.type);
-  return type === undefined ? null : { type, args: first.args ?? null };
-}
 
 /** The record that an edit asks for: what was shown, with the edited fields in it. Null when the edit is none. */
 export function editedArgs(shown: JsonRecord, args: unknown): Record<string, unknown> | null {

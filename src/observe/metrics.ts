@@ -43,6 +43,64 @@ function agentMetrics(registers: Registry[]) {
   };
 }
 
+function modelMetrics(registers: Registry[]) {
+  return {
+    breakerState: new Gauge({
+      name: "holdfast_breaker_state",
+      help: "0 closed, 1 half open, 2 open, at the time of the scrape",
+      labelNames: ["target"],
+      registers,
+    }),
+    fallbacks: new Counter({
+      name: "holdfast_fallback_total",
+      help: "Answers that came from another model than the one that was asked first",
+      labelNames: ["from", "to"],
+      registers,
+    }),
+    invalidKeys: new Counter({
+      name: "holdfast_invalid_key_total",
+      help: "Requests that a model's provider refused because of the key",
+      labelNames: ["target"],
+      registers,
+    }),
+    replays: new Counter({
+      name: "holdfast_model_replays_total",
+      help: "Model calls that were answered from the journal",
+      labelNames: ["graph"],
+      registers,
+    }),
+  };
+}
+
+function effectMetrics(registers: Registry[]) {
+  return {
+    effects: new Counter({
+      name: "holdfast_effects_total",
+      help: "Effects that were settled or need to be cleared up, by class and the state they got to",
+      labelNames: ["class", "state"],
+      registers,
+    }),
+    effectsUnknown: new Gauge({
+      name: "holdfast_effects_unknown",
+      help: "Effects of which nobody knows whether they took place, at the time of the scrape",
+      registers,
+    }),
+    toolCalls: new Counter({
+      name: "holdfast_tool_calls_total",
+      help: "Calls sent through the ledger, by how they came out",
+      labelNames: ["tool", "outcome"],
+      registers,
+    }),
+    toolDuration: new Histogram({
+      name: "holdfast_tool_duration_seconds",
+      help: "Seconds from sending a call to its end",
+      labelNames: ["tool"],
+      buckets: [0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60],
+      registers,
+    }),
+  };
+}
+
 function ownMetrics(registers: Registry[]) {
   return {
     steps: new Counter({
@@ -78,6 +136,12 @@ function ownMetrics(registers: Registry[]) {
       labelNames: ["error_type"],
       registers,
     }),
+    compensations: new Counter({
+      name: "holdfast_compensations_total",
+      help: "Compensations that a worker saw to an end: done, or stuck and waiting for a human",
+      labelNames: ["outcome"],
+      registers,
+    }),
     queueDepth: new Gauge({
       name: "holdfast_queue_depth",
       help: "Runs by state, at the time of the scrape",
@@ -89,28 +153,15 @@ function ownMetrics(registers: Registry[]) {
       help: "Age of the oldest due run, at the time of the scrape",
       registers,
     }),
-    breakerState: new Gauge({
-      name: "holdfast_breaker_state",
-      help: "0 closed, 1 half open, 2 open, at the time of the scrape",
-      labelNames: ["target"],
+    deadLetters: new Counter({
+      name: "holdfast_dead_letter_total",
+      help: "Runs that ended dead, by the code of their error",
+      labelNames: ["reason"],
       registers,
     }),
-    fallbacks: new Counter({
-      name: "holdfast_fallback_total",
-      help: "Answers that came from another model than the one that was asked first",
-      labelNames: ["from", "to"],
-      registers,
-    }),
-    invalidKeys: new Counter({
-      name: "holdfast_invalid_key_total",
-      help: "Requests that a model's provider refused because of the key",
-      labelNames: ["target"],
-      registers,
-    }),
-    replays: new Counter({
-      name: "holdfast_model_replays_total",
-      help: "Model calls that were answered from the journal",
-      labelNames: ["graph"],
+    deadLetterDepth: new Gauge({
+      name: "holdfast_dead_letter_depth",
+      help: "Dead letters that nobody has handled, at the time of the scrape",
       registers,
     }),
     sseClients: new Gauge({ name: "holdfast_sse_clients", help: "Open event streams", registers }),
@@ -120,7 +171,14 @@ function ownMetrics(registers: Registry[]) {
 /** Every metric of the program. */
 export function openMetrics() {
   const registry = new Registry();
-  return { registry, ...agentMetrics([registry]), ...ownMetrics([registry]) };
+  const registers = [registry];
+  return {
+    registry,
+    ...agentMetrics(registers),
+    ...ownMetrics(registers),
+    ...effectMetrics(registers),
+    ...modelMetrics(registers),
+  };
 }
 
 export type Metrics = ReturnType<typeof openMetrics>;

@@ -32,7 +32,8 @@ export async function decideEscalation(
   });
 }
 
-function alreadyDecided(winner: EscalationRow): Conflict {
+/** The second decider is told who was first. */
+export function alreadyDecided(winner: EscalationRow): Conflict {
   return new Conflict(`escalation ${winner.escalation_id} is ${winner.status}`, {
     detail: {
       status: winner.status,

@@ -80,7 +80,7 @@ export async function bindResume(
 export const expiryPrincipal = "holdfast:expiry";
 
 function match(resume: unknown, asked: EscalationRow[]): Answered[] {
-  const open = asked.filter((question) => question.status === "open");
+  const open = asked.filter((question) => question.status === "open" && !question.compensation);
   if (open.length === 0) throw new Conflict("the thread waits for no answer");
   if (typeof resume === "object" && resume !== null && !Array.isArray(resume)) {
     const entries = Object.entries(resume);

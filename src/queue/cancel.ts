@@ -8,7 +8,7 @@ import * as runs from "../db/queries/runs.ts";
 import { promoteNext, settleThread } from "../db/queries/settle.ts";
 import * as threads from "../db/queries/threads.ts";
 import { one, type Queryable } from "../db/query.ts";
-import { NotFound } from "../domain/errors.ts";
+import { Conflict, NotFound } from "../domain/errors.ts";
 import { type CancelAction, isTerminal } from "../domain/run.ts";
 import { endWaiting } from "./end-waiting.ts";
 
@@ -20,7 +20,7 @@ interface RunName {
 
 /**
  * Stops a run. A waiting one ends now; a running one is asked, and its worker settles it. A finished one stays as
- * it is. Throws NotFound.
+ * it is. Throws NotFound, and Conflict for a compensation: half undone is worse than either end.
  */
 export async function cancelRun(
   { db, bus }: { db: Database; bus: Bus },
@@ -29,6 +29,7 @@ export async function cancelRun(
   const run = await db.transaction(async (tx) => {
     const found = await lockedRun(tx, { tenant, threadId, runId });
     if (isTerminal(found.status)) return found;
+    if (found.kind === "compensation") throw uncuttable(found, "cancelled");
     if (found.status === "running") return one(await runs.requestCancel(tx, { runId, action })) ?? found;
     const ended = await endWaiting(tx, found, action);
     await rest(tx, threadId, found.epoch);
@@ -40,10 +41,14 @@ export async function cancelRun(
   return run;
 }
 
-/** Deletes one run, whatever it does. A holder finds its lease gone and writes nothing more. Throws NotFound. */
+/**
+ * Deletes one run, whatever it does. A holder finds its lease gone and writes nothing more. Throws NotFound, and
+ * Conflict for a compensation that has not finished.
+ */
 export async function deleteRun({ db, bus }: { db: Database; bus: Bus }, name: RunName): Promise<void> {
   await db.transaction(async (tx) => {
     const run = await lockedRun(tx, name);
+    if (run.kind === "compensation" && run.status !== "success") throw uncuttable(run, "deleted");
     // A resume that has not used its answer gives its question back; what a run did stays, as the state shows it.
     if (run.resume !== null && !run.input_applied) {
       await reopenEscalations(tx, { runId: name.runId, threadId: name.threadId });
@@ -69,6 +74,9 @@ export async function deleteThread(
   });
   bus.publish("cancel", "*");
 }
+
+const uncuttable = (run: RunRow, what: string): Conflict =>
+  new Conflict(`run ${run.run_id} is a compensation, it cannot be ${what}: its thread waits for it`);
 
 async function lockedRun(tx: Queryable, { tenant, threadId, runId }: RunName): Promise<RunRow> {
   await lockThread(tx, { threadId, tenant });

@@ -12,6 +12,7 @@ import type { MultitaskStrategy, ResumeAnswer } from "../domain/run.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { bindResume } from "./bind.ts";
 import { endWaiting } from "./end-waiting.ts";
+import { refuseUnaskedRepeats } from "./fork.ts";
 import type { CreateRun } from "./request.ts";
 
 export interface Accepted {
@@ -22,7 +23,8 @@ export interface Accepted {
 
 /**
  * One transaction: after its commit the run will be done, whatever dies.
- * Throws NotFound (thread), ThreadBusy (strategy reject), Conflict (a resume that no open question waits for),
+ * Throws NotFound (thread), ThreadBusy (strategy reject), Conflict (a resume that no open question waits for, or a
+ * fork that would leave effects behind),
  * InvalidInput (an Idempotency-Key used before with another request).
  */
 export async function createRun(db: Database, request: CreateRun): Promise<Accepted> {
@@ -39,6 +41,7 @@ export async function createInTransaction(tx: Queryable, request: CreateRun): Pr
   const thread = await lockedThread(tx, request);
   const open = await create.openRuns(tx, { threadId: thread.thread_id });
   const resume = await bindResume(tx, { request, runId, open });
+  if (resume === null) await refuseUnaskedRepeats(tx, request, open);
   if (resume === null) await makeRoom(tx, request.multitaskStrategy, open);
   const run = await insert(tx, { request, runId, resume });
   await create.markThreadBusy(tx, {
@@ -101,6 +104,8 @@ async function makeRoom(tx: Queryable, strategy: MultitaskStrategy, open: RunRow
     );
   }
   for (const run of open) {
+    // A compensation is not cut: the new run waits for it, whatever its strategy.
+    if (run.kind === "compensation") continue;
     if (run.status === "running") await runs.requestCancel(tx, { runId: run.run_id, action: strategy });
     else await endWaiting(tx, run, strategy);
   }

@@ -3,6 +3,7 @@ import type { RunRow } from "../db/queries/rows.ts";
 import * as runs from "../db/queries/runs.ts";
 import { one, type Queryable } from "../db/query.ts";
 import type { CancelAction } from "../domain/run.ts";
+import { startCompensation } from "./compensate.ts";
 import { undo } from "./settle.ts";
 
 /**
@@ -16,7 +17,15 @@ export async function endWaiting(tx: Queryable, run: RunRow, action: CancelActio
   if (waiting === undefined) return one(await runs.requestCancel(tx, { runId, action })) ?? run;
   // Its answer was never used: the question is open again.
   if (waiting.resume !== null && !waiting.input_applied) await reopenEscalations(tx, { runId, threadId });
-  if (action === "interrupt") return one(await runs.cancelWaiting(tx, { runId })) ?? run;
+  const ended = await end(tx, waiting, action);
+  // It waits for another attempt, perhaps: what its earlier ones did is undone.
+  await startCompensation(tx, waiting);
+  return ended;
+}
+
+async function end(tx: Queryable, waiting: RunRow, action: CancelAction): Promise<RunRow> {
+  const { run_id: runId } = waiting;
+  if (action === "interrupt") return one(await runs.cancelWaiting(tx, { runId })) ?? waiting;
   await undo(tx, waiting);
-  return one(await runs.removeRun(tx, { runId })) ?? run;
+  return one(await runs.removeRun(tx, { runId })) ?? waiting;
 }

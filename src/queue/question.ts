@@ -7,6 +7,7 @@ import type { Question } from "../domain/outcome.ts";
 import { storable } from "../domain/text.ts";
 
 const reasonCharsMax = 4_000;
+const effectIdShape = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
  * The id a client sees for a question. LangGraph's own is the same for every question of one node, so a second
@@ -52,5 +53,6 @@ export function escalationOf(run: RunRow, question: Question): NewEscalation {
     slaSeconds: detail.sla_seconds ?? null,
     expiresInSeconds: detail.expires_in_seconds ?? null,
     onExpiry: detail.on_expiry ?? null,
+    effectId: effectIdShape.test(String(detail.effect_id)) ? String(detail.effect_id) : null,
   };
 }

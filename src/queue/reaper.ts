@@ -5,6 +5,7 @@ import type { RunRow } from "../db/queries/rows.ts";
 import * as settling from "../db/queries/settle.ts";
 import { one, type Queryable } from "../db/query.ts";
 import type { Outcome } from "../domain/outcome.ts";
+import type { RunError } from "../domain/run.ts";
 import { settleInTransaction } from "./settle.ts";
 
 /** Crashes of its worker that a run survives; the third ends it. */
@@ -17,6 +18,8 @@ export interface ReapOptions {
   ignoreRestart?: boolean;
   /** Called for a run that cannot be reaped, so that it does not stand in the way of the others. */
   onError?: (error: unknown) => undefined;
+  /** Called for a run that ended here. */
+  onDead?: (run: RunRow, error: RunError) => void;
 }
 
 const rethrow = (error: unknown): never => {
@@ -38,7 +41,7 @@ export interface Reaped {
  */
 export async function reapOnce(
   { db, bus }: { db: Database; bus: Bus },
-  { graceSeconds, ignoreRestart = false, onError = rethrow }: ReapOptions,
+  { graceSeconds, ignoreRestart = false, onError = rethrow, onDead }: ReapOptions,
 ): Promise<Reaped> {
   const reaped: Reaped = { requeued: 0, buried: 0, cancelled: 0, promoted: 0 };
   const expired = await settling.expiredLeases(db, { ignoreRestart, graceSeconds, limit: runsPerPassMax });
@@ -46,6 +49,7 @@ export async function reapOnce(
     const end = await db.transaction((tx) => reap(tx, run, progressed)).catch(onError);
     if (end === undefined) continue;
     if (end !== "renewed") reaped[end] += 1;
+    if (end === "buried") onDead?.(run, crashed);
     bus.publish("run", run.run_id);
   }
   reaped.promoted = await promoteHeadless(db, { all: true });
@@ -93,9 +97,14 @@ function burial(run: RunRow, progressed: boolean): Outcome | null {
   if (run.cancel_requested !== null) return { kind: "cancelled", action: run.cancel_requested };
   // A run that got on since its last crash is not what kills its workers.
   if ((progressed ? 0 : run.crashes) + 1 < crashesMax) return null;
-  const message = `the worker of this run died ${crashesMax} times while it ran`;
-  return { kind: "dead", status: "error", error: { code: "crash_budget", name: "WorkerCrashed", message } };
+  return { kind: "dead", status: "error", error: crashed };
 }
+
+const crashed: RunError = {
+  code: "crash_budget",
+  name: "WorkerCrashed",
+  message: `the worker of this run died ${crashesMax} times while it ran`,
+};
 
 /** Gives a head to threads whose next run is due: `all` also finds promotions that were lost. */
 export async function promoteHeadless(db: Database, { all }: { all: boolean }): Promise<number> {

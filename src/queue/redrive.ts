@@ -1,102 +1,171 @@
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
-import { hasOwnCheckpoint } from "../db/queries/checkpoint-reads.ts";
 import { lockThread } from "../db/queries/create.ts";
-import { escalationsOfThread, reopenEscalations } from "../db/queries/escalations.ts";
+import {
+  type DeadLetterFilter,
+  discardDeadLetters,
+  listDeadLetters,
+  oldestDeadLetters,
+} from "../db/queries/dead-letters.ts";
+import { reopenEscalations } from "../db/queries/escalations.ts";
 import type { RunRow } from "../db/queries/rows.ts";
-import * as runs from "../db/queries/runs.ts";
+import { getRun } from "../db/queries/runs.ts";
 import { one, type Queryable } from "../db/query.ts";
-import { Conflict, NotFound } from "../domain/errors.ts";
+import { Conflict, InvalidInput, NotFound } from "../domain/errors.ts";
 import type { RunKwargs } from "../domain/run.ts";
 import { createInTransaction } from "./create.ts";
-import type { CreateRun } from "./request.ts";
+import { answerUnused, planRedrive, type RedriveChoice } from "./redrive-plan.ts";
 
-interface Redrive {
+export interface Redrive extends RedriveChoice {
   tenant: string;
   runId: string;
   principal: string;
+  /** Seconds until it may start. */
+  afterSeconds: number;
+  /** Says what would be done, and does nothing. */
+  dryRun: boolean;
+}
+
+/** What a redrive comes to: the run that was made, or, of a dry run, the one that would be. */
+export interface Redriven {
+  run: RunRow | null;
+  threadId: string;
+  kwargs: RunKwargs;
+  /** It needs the thread as the dead run left it. */
+  continues: boolean;
 }
 
 /**
- * Starts a new run that does what a dead one did not finish: from its last checkpoint when it has one, else with its
- * original input. Throws NotFound, and Conflict when it is no dead letter, was discarded, was redriven before, or
- * when its thread has moved on since.
+ * Starts a new run that does what a dead one did not finish. Throws NotFound, InvalidInput for an input that cannot be
+ * edited, and Conflict when it is no dead letter, was discarded or redriven before, when its thread has moved on, when
+ * its effects were undone, or when effects would be done again that nobody allowed.
  */
-export async function redriveRun({ db, bus }: { db: Database; bus: Bus }, redrive: Redrive): Promise<RunRow> {
-  const run = await db.transaction(async (tx) => {
-    const dead = await lockedDeadLetter(tx, redrive);
-    const { run: made } = await createInTransaction(tx, await requestOf(tx, dead, redrive.principal));
-    return made;
-  });
-  bus.publish("queue", run.thread_id);
-  return run;
-}
-
-async function lockedDeadLetter(tx: Queryable, { tenant, runId }: Redrive): Promise<RunRow> {
-  const named = one(await runs.getRun(tx, { runId, threadId: null, tenant }));
-  if (named === undefined) throw new NotFound("Run not found");
-  await lockThread(tx, { threadId: named.thread_id, tenant });
-  // Two clicks wait for each other at the lock; the second sees the first one's run.
-  const dead = one(await runs.getRun(tx, { runId, threadId: null, tenant }));
-  if (dead === undefined) throw new NotFound("Run not found");
-  if (dead.status !== "error" && dead.status !== "timeout")
-    throw new Conflict(`run ${runId} is no dead letter`);
-  if (dead.discarded_at !== null) throw new Conflict(`run ${runId} was discarded: ${dead.discard_reason}`);
-  const earlier = one(await runs.redrivesOf(tx, { runId }));
-  if (earlier === undefined) return dead;
-  throw new Conflict(`run ${runId} has been redriven`, {
-    detail: { run_id: earlier.run_id, status: earlier.status },
-  });
-}
-
-async function requestOf(tx: Queryable, dead: RunRow, principal: string): Promise<CreateRun> {
-  const answer = await unusedAnswer(tx, dead);
-  return {
-    tenant: dead.tenant,
-    threadId: dead.thread_id,
-    assistantId: dead.assistant_id,
-    graphId: dead.graph_id,
-    kwargs: await kwargsOf(tx, dead),
-    metadata: dead.metadata,
-    threadConfig: null,
-    multitaskStrategy: "enqueue",
-    afterSeconds: 0,
-    temporary: dead.temporary,
-    createThread: false,
-    attemptsMax: dead.attempts_max,
-    redriveOf: dead.run_id,
-    idempotencyKey: null,
-    principal: answer?.by ?? principal,
-  };
-}
-
-async function kwargsOf(tx: Queryable, dead: RunRow): Promise<RunKwargs> {
-  const began = dead.input_applied || one(await hasOwnCheckpoint(tx, { runId: dead.run_id })) !== undefined;
-  if (!began) return dead.kwargs;
-  const [latest] = await runs.listRuns(tx, {
-    threadId: dead.thread_id,
-    tenant: dead.tenant,
-    statuses: null,
-    limit: 1,
-    offset: 0,
-  });
-  if (latest !== undefined && latest.run_id !== dead.run_id && latest.seq > dead.seq) {
-    throw new Conflict(
-      `thread ${dead.thread_id} has a later run: its state is no longer what run ${dead.run_id} left`,
-      {
-        detail: { run_id: latest.run_id, status: latest.status },
-      },
-    );
+export async function redriveRun(
+  { db, bus }: { db: Database; bus: Bus },
+  redrive: Redrive,
+): Promise<Redriven> {
+  if (redrive.dryRun) {
+    const { request, continues } = await planRedrive(db, await deadLetter(db, redrive), redrive);
+    return { run: null, threadId: request.threadId, kwargs: request.kwargs, continues };
   }
-  const { command: _command, checkpoint: _checkpoint, ...rest } = dead.kwargs;
-  return { ...rest, input: null };
+  const made = await db.transaction(async (tx) => {
+    const named = await deadLetter(tx, redrive);
+    await lockThread(tx, { threadId: named.thread_id, tenant: named.tenant });
+    // Two clicks wait for each other at the lock; the second sees the first one's run.
+    const dead = await deadLetter(tx, redrive);
+    const { request, continues } = await planRedrive(tx, dead, redrive);
+    // A resume that died before its answer was written: the question opens again, and the same answer takes it.
+    if (answerUnused(dead)) await reopenEscalations(tx, { runId: dead.run_id, threadId: dead.thread_id });
+    const { run } = await createInTransaction(tx, request);
+    return { run, threadId: run.thread_id, kwargs: run.kwargs, continues };
+  });
+  bus.publish("queue", made.threadId);
+  return made;
 }
 
-/** A resume that died before its answer was written: the question opens again, and the same answer takes it. */
-async function unusedAnswer(tx: Queryable, dead: RunRow): Promise<{ by: string } | undefined> {
-  if (dead.resume === null || dead.input_applied) return undefined;
-  const asked = await escalationsOfThread(tx, { threadId: dead.thread_id });
-  const answered = asked.find((question) => question.resume_run_id === dead.run_id);
-  await reopenEscalations(tx, { runId: dead.run_id, threadId: dead.thread_id });
-  return answered?.decided_by == null ? undefined : { by: answered.decided_by };
+async function deadLetter(
+  db: Queryable,
+  { runId, tenant }: Pick<Redrive, "runId" | "tenant">,
+): Promise<RunRow> {
+  const dead = one(await getRun(db, { runId, threadId: null, tenant }));
+  if (dead === undefined) throw new NotFound("Run not found");
+  return dead;
+}
+
+/** Runs of one request; a larger group takes several. */
+export const redrivesPerRequestMax = 500;
+
+export interface RedriveMany extends RedriveChoice {
+  tenant: string;
+  principal: string;
+  which: DeadLetterFilter;
+  limit: number;
+  /** Starts per second; null starts all at once. */
+  ratePerSecond: number | null;
+  dryRun: boolean;
+}
+
+export interface RedriveResult {
+  run_id: string;
+  redriven: boolean;
+  /** The new run; null of a dry run. */
+  redrive_run_id: string | null;
+  available_at: Date | null;
+  /** Why it was not redriven. */
+  reason: string | null;
+}
+
+/**
+ * Redrives those that are meant, oldest first or in the order they are named, each in a transaction of its own. At a rate each one gets a later due time
+ * than the one before it: the queue keeps the pace, and nobody has to stay.
+ */
+export async function redriveMany(
+  deps: { db: Database; bus: Bus },
+  { which, limit, ratePerSecond, ...redrive }: RedriveMany,
+): Promise<RedriveResult[]> {
+  const results: RedriveResult[] = [];
+  const threads = new Set<string>();
+  // Named ones are tried whatever became of them, so that each gets its answer.
+  const named = which.runIds === null ? undefined : [...new Set(which.runIds)];
+  for (const runId of named ?? (await oldestDeadLetters(deps.db, { ...which, limit }))) {
+    const before = results.filter((result) => result.redriven).length;
+    const afterSeconds = ratePerSecond === null ? 0 : before / ratePerSecond;
+    results.push(await tried(deps, { ...redrive, runId, afterSeconds }, threads));
+  }
+  return results;
+}
+
+async function tried(
+  deps: { db: Database; bus: Bus },
+  redrive: Redrive,
+  threads: Set<string>,
+): Promise<RedriveResult> {
+  const { runId } = redrive;
+  try {
+    const { run, threadId, continues } = await redriveRun(deps, redrive);
+    // A dry run has left no run behind that the next one of its thread could meet.
+    if (redrive.dryRun && continues && threads.has(threadId))
+      throw new Conflict(`an earlier dead letter of thread ${threadId} is redriven before it`);
+    threads.add(threadId);
+    return {
+      run_id: runId,
+      redriven: true,
+      redrive_run_id: run?.run_id ?? null,
+      available_at: run?.available_at ?? null,
+      reason: null,
+    };
+  } catch (error) {
+    const refused = error instanceof Conflict || error instanceof NotFound || error instanceof InvalidInput;
+    if (!refused) throw error;
+    return {
+      run_id: runId,
+      redriven: false,
+      redrive_run_id: null,
+      available_at: null,
+      reason: error.message,
+    };
+  }
+}
+
+/** Closes those that are meant, in one statement. The ids of those that were open. */
+export async function discardMany(
+  db: Database,
+  {
+    which,
+    limit,
+    reason,
+    dryRun,
+  }: { which: DeadLetterFilter; limit: number; reason: string; dryRun: boolean },
+): Promise<string[]> {
+  const runIds =
+    which.runIds === null ? await oldestDeadLetters(db, { ...which, limit }) : await openOf(db, which);
+  if (dryRun || runIds.length === 0) return runIds;
+  const discarded = await discardDeadLetters(db, { runIds, tenant: which.tenant, reason });
+  return discarded.map((run) => run.run_id);
+}
+
+/** Named ones are closed also when they were redriven. */
+async function openOf(db: Database, which: DeadLetterFilter): Promise<string[]> {
+  const named = await listDeadLetters(db, { ...which, all: true, limit: redrivesPerRequestMax, offset: 0 });
+  return named.filter((run) => run.discarded_at === null).map((run) => run.run_id);
 }

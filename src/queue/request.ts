@@ -1,4 +1,4 @@
-import type { MultitaskStrategy, RunKwargs } from "../domain/run.ts";
+import type { EffectsPolicy, MultitaskStrategy, RunKwargs } from "../domain/run.ts";
 
 /** A run to be accepted, parsed and with its assistant resolved. */
 export interface CreateRun {
@@ -17,6 +17,8 @@ export interface CreateRun {
   createThread: boolean;
   attemptsMax: number;
   redriveOf: string | null;
+  /** What to do about effects that lie behind the point it starts from; a run that forks without a word is refused. */
+  effectsPolicy?: EffectsPolicy | null;
   idempotencyKey: string | null;
   /** What the caller sent, where `kwargs` hold more than that (defaults of the thread change between two requests). */
   sent?: unknown;

@@ -1,5 +1,7 @@
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
+import { discardOld, removeDiscarded } from "../db/queries/dead-letters.ts";
+import { pruneEffects } from "../db/queries/effect-reads.ts";
 import { expiredEscalations } from "../db/queries/escalations.ts";
 import type { EscalationRow } from "../db/queries/rows.ts";
 import * as threads from "../db/queries/threads.ts";
@@ -14,10 +16,14 @@ import { resumeRequest } from "./resume.ts";
 
 const escalationsPerPassMax = 50;
 const threadsPerPassMax = 100;
+const deadLettersPerPassMax = 500;
 /** How long the stream of a finished stateless run can still be read. */
 export const temporarySecondsMax = 120;
 /** Clients may repeat a request with the same key for this long. */
 export const idempotencySecondsMax = 24 * 3600;
+/** How long a business key protects after its thread is gone. */
+export const businessKeySecondsMax = 400 * 24 * 3600;
+const effectsPerPassMax = 1_000;
 
 const rethrow = (error: unknown): never => {
   throw error;
@@ -59,8 +65,21 @@ async function answerExpired(db: Database, question: EscalationRow): Promise<num
   }
 }
 
-/** Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys. */
-export async function pruneOnce({ db, bus }: Deps): Promise<{ threads: number; keys: number }> {
+export interface Pruned {
+  threads: number;
+  keys: number;
+  effects: number;
+  /** Dead letters closed by age, and rows of discarded ones removed. */
+  discarded: number;
+  removed: number;
+}
+
+/**
+ * Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys, effects
+ * that outlived their threads, and, where an age is set,
+ * dead letters: discarded when they are that old, removed when they have been discarded for as long.
+ */
+export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}): Promise<Pruned> {
   const old = await threads.expiredTemporary(db, {
     olderThanSeconds: temporarySecondsMax,
     limit: threadsPerPassMax,
@@ -71,5 +90,18 @@ export async function pruneOnce({ db, bus }: Deps): Promise<{ threads: number; k
     });
   }
   const keys = await threads.pruneIdempotencyKeys(db, { olderThanSeconds: idempotencySecondsMax });
-  return { threads: old.length, keys: keys.length };
+  const forgotten = await pruneEffects(db, {
+    olderThanSeconds: businessKeySecondsMax,
+    limit: effectsPerPassMax,
+  });
+  const letters = await pruneDeadLetters(db, deadLetterDays);
+  return { threads: old.length, keys: keys.length, effects: forgotten.length, ...letters };
+}
+
+async function pruneDeadLetters(db: Database, days: number): Promise<{ discarded: number; removed: number }> {
+  if (days === 0) return { discarded: 0, removed: 0 };
+  const removed = await removeDiscarded(db, { days, limit: deadLettersPerPassMax });
+  const reason = `nobody handled it for ${days} days`;
+  const discarded = await discardOld(db, { days, reason, limit: deadLettersPerPassMax });
+  return { discarded: discarded.length, removed: removed.length };
 }

@@ -7,9 +7,18 @@ import type { RunRow } from "../db/queries/rows.ts";
 import * as settling from "../db/queries/settle.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
+import { fingerprintOf } from "../domain/fingerprint.ts";
 import type { Outcome } from "../domain/outcome.ts";
 import type { CancelAction } from "../domain/run.ts";
 import { failpoint } from "../observe/failpoint.ts";
+import {
+  askHuman,
+  compensationStuck,
+  type Rest,
+  restAfter,
+  startCompensation,
+  stuckAt,
+} from "./compensate.ts";
 import { escalationOf } from "./question.ts";
 
 export interface Settlement {
@@ -36,15 +45,21 @@ export async function settleInTransaction(tx: Queryable, settlement: Settlement)
   if (thread === undefined) throw new LeaseLost(`thread ${run.thread_id} is gone`);
   const held = one(await settling.holdRun(tx, { runId: run.run_id, epoch: run.epoch }));
   if (held === undefined) throw new LeaseLost(`run ${run.run_id} has another holder than epoch ${run.epoch}`);
-  const outcome = obeyed(settlement.outcome, held.cancel_requested);
+  const outcome =
+    run.kind === "compensation"
+      ? await endOfCompensation(tx, run, settlement.outcome)
+      : obeyed(settlement.outcome, held.cancel_requested);
   const rollback = outcome.kind === "cancelled" && outcome.action === "rollback";
   if (rollback) await undo(tx, run);
   await move(tx, run, outcome);
   // Cancelled or dead before its answer was written: the question is open again.
   const unused = held.resume !== null && !held.input_applied && isTerminalOutcome(outcome);
   if (unused) await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
-  if (!rollback) await record(tx, { ...settlement, outcome });
+  // An error that was on its way, of a compensation that has in truth done its work, is not told.
+  const finalEvents = outcome.kind === "compensated" ? [] : settlement.finalEvents;
+  if (!rollback) await record(tx, { run, outcome, finalEvents });
   await showOnThread(tx, run, outcome);
+  if (isTerminalOutcome(outcome)) await startCompensation(tx, run);
   await settling.promoteNext(tx, { threadId: run.thread_id });
   await failpoint("settle.before_commit");
 }
@@ -56,11 +71,18 @@ function obeyed(outcome: Outcome, asked: CancelAction | null): Outcome {
   return asked === "interrupt" && again ? { kind: "cancelled", action: "interrupt" } : outcome;
 }
 
+/** A dead compensation is stuck at an effect, and asks; one that died with nothing left to undo has done its work. */
+async function endOfCompensation(tx: Queryable, run: RunRow, outcome: Outcome): Promise<Outcome> {
+  if (outcome.kind !== "dead") return outcome;
+  if ((await stuckAt(tx, run)) === undefined) return { kind: "compensated" };
+  return { ...outcome, status: "error", error: { ...outcome.error, code: compensationStuck } };
+}
+
 const isTerminalOutcome = ({ kind }: Outcome): boolean => kind === "cancelled" || kind === "dead";
 
 function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {
   const lease = { runId: run.run_id, epoch: run.epoch };
-  const nothing = { output: null, error: null };
+  const nothing = { output: null, error: null, fingerprint: null };
   switch (outcome.kind) {
     case "success":
       return settling.finishRun(tx, {
@@ -72,18 +94,31 @@ function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {
     case "retry":
       return settling.retryRun(tx, { ...lease, ...outcome });
     case "dead":
-      return settling.finishRun(tx, { ...lease, ...nothing, status: outcome.status, error: outcome.error });
+      return settling.finishRun(tx, {
+        ...lease,
+        ...nothing,
+        status: outcome.status,
+        error: outcome.error,
+        fingerprint: fingerprintOf(outcome.error),
+      });
     case "cancelled":
       if (outcome.action === "rollback") return settling.deleteRun(tx, lease);
       return settling.finishRun(tx, { ...lease, ...nothing, status: "interrupted" });
     case "released":
       return settling.releaseRun(tx, lease);
+    case "compensated":
+      return settling.finishRun(tx, {
+        ...lease,
+        ...nothing,
+        status: "success",
+        output: JSON.stringify({ compensates: run.compensates }),
+      });
   }
 }
 
 /** A rolled-back run leaves nothing: its rows go, what it replaced and the question it answered come back. */
 export async function undo(tx: Queryable, run: RunRow): Promise<void> {
-  await checkpoints.rollbackCheckpoints(tx, { runId: run.run_id });
+  await checkpoints.rollbackCheckpoints(tx, { runId: run.run_id, threadId: run.thread_id });
   await checkpoints.restoreReplacedWrites(tx, { runId: run.run_id });
   await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
 }
@@ -102,6 +137,7 @@ async function record(tx: Queryable, { run, outcome, finalEvents }: Settlement):
   if (finalEvents.length > 0) {
     await events.appendEvents(tx, { runId: run.run_id, attempt: run.attempt, events: finalEvents });
   }
+  if (run.kind === "compensation" && outcome.kind === "dead") await askHuman(tx, run, outcome.error);
   if (outcome.kind !== "success") return;
   const asked: string[] = [];
   for (const question of outcome.questions) {
@@ -114,16 +150,23 @@ async function record(tx: Queryable, { run, outcome, finalEvents }: Settlement):
 async function showOnThread(tx: Queryable, run: RunRow, outcome: Outcome): Promise<void> {
   const view = "view" in outcome ? outcome.view : undefined;
   const open = outcome.kind === "retry" || outcome.kind === "released";
-  const rest = view === undefined ? null : view.parked ? "interrupted" : "idle";
-  const settled = outcome.kind === "dead" ? "error" : rest;
+  const rest = await restOf(tx, run, outcome);
   await settling.settleThread(tx, {
     threadId: run.thread_id,
     epoch: run.epoch,
     values: view === undefined ? null : JSON.stringify(view.values),
     interrupts: view === undefined ? null : JSON.stringify(view.interrupts),
-    error: outcome.kind === "dead" ? outcome.error.message : null,
+    error: rest.error,
     graphVersion:
       outcome.kind === "success" ? (outcome.view.parked ? outcome.graphVersion : null) : undefined,
-    status: open ? "busy" : settled,
+    status: open ? "busy" : rest.status,
   });
+}
+
+/** What the thread shows once no run of it is open. */
+async function restOf(tx: Queryable, run: RunRow, outcome: Outcome): Promise<Rest> {
+  if (outcome.kind === "dead") return { status: "error", error: outcome.error.message };
+  if (run.kind === "compensation") return restAfter(tx, run);
+  const view = "view" in outcome ? outcome.view : undefined;
+  return { status: view === undefined ? null : view.parked ? "interrupted" : "idle", error: null };
 }

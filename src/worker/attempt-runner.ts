@@ -11,6 +11,8 @@ import type { Outcome } from "../domain/outcome.ts";
 import { decide, retryPolicy } from "../domain/retry.ts";
 import type { CancelAction } from "../domain/run.ts";
 import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
+import { runCompensation } from "../engine/compensation.ts";
+import { tellDead } from "../observe/dead.ts";
 import { settle } from "../queue/settle.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { EventWriter } from "./event-writer.ts";
@@ -94,7 +96,8 @@ export class AttemptRunner {
       const write = <T>(statement: () => Promise<T>): Promise<T> => this.#write("event", statement);
       const onError = (error: unknown): void => this.abort(error as Error);
       events = new EventWriter({ db, bus, run, nextSeq: last + 1, write, onError });
-      return await runAttempt(this.#deps, run, {
+      const perform = run.kind === "compensation" ? runCompensation : runAttempt;
+      return await perform(this.#deps, run, {
         signal: this.#abort.signal,
         control: this.#control,
         abort: (error) => this.abort(error),
@@ -158,8 +161,10 @@ export class AttemptRunner {
     const { run_id, thread_id, graph_id, created_at, attempt } = this.#run;
     bus.publish("run", run_id);
     bus.publish("queue", thread_id);
+    if (outcome.kind === "dead") tellDead(this.#deps, this.#run, outcome.error);
     if (outcome.kind === "retry") metrics.retries.inc({ error_type: outcome.error.code });
-    const status = finalStatus(outcome);
+    if (this.#run.kind === "compensation") this.#countCompensation(outcome);
+    const status = this.#run.kind === "compensation" ? null : finalStatus(outcome);
     if (status !== null) {
       metrics.tasks.inc({ agent_name: graph_id, status });
       metrics.latency.observe(
@@ -172,6 +177,11 @@ export class AttemptRunner {
       if (typeof confidence === "number") metrics.confidence.set({ agent_name: graph_id }, confidence);
     }
     log.info({ run_id, thread_id, graph: graph_id, attempt, outcome: outcome.kind }, "attempt settled");
+  }
+
+  #countCompensation({ kind }: Outcome): void {
+    if (kind === "compensated") this.#deps.metrics.compensations.inc({ outcome: "done" });
+    if (kind === "dead") this.#deps.metrics.compensations.inc({ outcome: "stuck" });
   }
 }
 

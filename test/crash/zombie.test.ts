@@ -108,9 +108,9 @@ describe("a worker that was stopped past its lease", () => {
 
   it("does write when the fence is taken out of the program, so that this test has teeth", async () => {
     const unfenced: Mutation = {
-      file: "src/db/queries/checkpoint-writes.js",
-      from: /select run_id, epoch from holdfast\.runs\s+where run_id = \$1 and thread_id = \$2::text::uuid and epoch = \$3 and status = 'running' for share/,
-      to: "select run_id, $3::bigint as epoch from holdfast.runs where run_id = $1 and thread_id = $2::text::uuid",
+      file: "src/db/queries/checkpoint-groups.js",
+      from: /r\.epoch(\s+from unnest[\s\S]*?) and r\.epoch = k\.epoch\s+where r\.status = 'running' order/,
+      to: "k.epoch$1 order",
     };
     const { before, after } = await wakeZombie({ name: "checkpoint.before_commit", nth: 3 }, [unfenced]);
     expect(after).not.toEqual(before);

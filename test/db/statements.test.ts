@@ -2,14 +2,19 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import * as assistants from "../../src/db/queries/assistants.ts";
 import * as breakers from "../../src/db/queries/breakers.ts";
+import * as checkpointGroups from "../../src/db/queries/checkpoint-groups.ts";
 import * as checkpointReads from "../../src/db/queries/checkpoint-reads.ts";
 import * as checkpointWrites from "../../src/db/queries/checkpoint-writes.ts";
 import * as checkpoints from "../../src/db/queries/checkpoints.ts";
 import * as claim from "../../src/db/queries/claim.ts";
+import * as compensations from "../../src/db/queries/compensations.ts";
 import * as create from "../../src/db/queries/create.ts";
+import * as deadLetters from "../../src/db/queries/dead-letters.ts";
+import * as effectReads from "../../src/db/queries/effect-reads.ts";
 import * as effects from "../../src/db/queries/effects.ts";
 import * as escalations from "../../src/db/queries/escalations.ts";
 import * as events from "../../src/db/queries/events.ts";
+import * as forks from "../../src/db/queries/forks.ts";
 import * as keys from "../../src/db/queries/keys.ts";
 import * as modelCalls from "../../src/db/queries/model-calls.ts";
 import * as runs from "../../src/db/queries/runs.ts";
@@ -20,14 +25,19 @@ import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 const rooms = {
   assistants,
   breakers,
+  checkpointGroups,
   checkpointReads,
   checkpointWrites,
   checkpoints,
   claim,
+  compensations,
   create,
+  effectReads,
+  deadLetters,
   effects,
   escalations,
   events,
+  forks,
   keys,
   modelCalls,
   runs,

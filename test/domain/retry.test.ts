@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Cancelled, Fatal, LeaseLost, Transient } from "../../src/domain/errors.ts";
+import { Cancelled, EffectUnsettled, Fatal, LeaseLost, Transient } from "../../src/domain/errors.ts";
 import type { Outcome } from "../../src/domain/outcome.ts";
 import { backoffMs, decide, type Failure, retryPolicy } from "../../src/domain/retry.ts";
 import { ModelError } from "../../src/models/model-error.ts";
@@ -110,5 +110,25 @@ describe("a failed attempt", () => {
     if (outcome?.kind !== "dead") throw new Error("an unknown error ends the run");
     expect(outcome.error.message).toHaveLength(4_000);
     expect(outcome.error.causes).toEqual(["Error: inner", "RangeError: innermost"]);
+  });
+});
+
+describe("an attempt that waits for the outcome of an effect", () => {
+  const unsettled = new EffectUnsettled("looked up again", { waitMs: 55_000 });
+
+  it("goes back into the queue for just that time, uncharged, however it is wrapped", () => {
+    for (const error of [unsettled, new Error("outer", { cause: unsettled })]) {
+      expect(failing(error, { failures: 4 })).toMatchObject({
+        kind: "retry",
+        charged: false,
+        delayMs: 55_000,
+        error: { code: "effect_unsettled" },
+      });
+    }
+  });
+
+  it("cannot be claimed by graph code that borrows the name", () => {
+    const borrowed = Object.assign(new Error("mine"), { name: "EffectUnsettled", waitMs: 1 });
+    expect(failing(borrowed)).toMatchObject({ kind: "dead" });
   });
 });

@@ -4,7 +4,7 @@ import { Annotation, END, MessagesAnnotation, START, StateGraph } from "@langcha
 import { ToolNode } from "@langchain/langgraph/prebuilt";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { effectsOfThread } from "../../src/db/queries/effects.ts";
+import { effectsOfThread } from "../../src/db/queries/effect-reads.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { Transient } from "../../src/domain/errors.ts";
 import { effect } from "../../src/effects/effect.ts";
@@ -105,18 +105,19 @@ describe("an effect", () => {
     expect(new Set(world.calls).size).toBe(1);
   });
 
-  it("whose answer was lost otherwise ends the run with effect_unknown, and is never repeated", async () => {
+  it("whose answer was lost otherwise asks a human, and is not repeated by itself", async () => {
     const world: Sends = { calls: [] };
     failOnceAt("effect.performed");
     const run = await runOf(paying(world, "at_most_once"), {});
-    expect(run).toMatchObject({ status: "error", error: { code: "effect_unknown" } });
+    expect(run).toMatchObject({ status: "success" });
+    expect(await ledgerOf(run)).toEqual(["escalated"]);
     expect(world.calls).toHaveLength(1);
   });
 
-  it("is refused when the repeated step asks for something else", async () => {
+  it("that took place is refused when the repeated step asks for something else", async () => {
     const world: Sends = { calls: [] };
     let amount = 0;
-    failOnceAt("effect.prepared");
+    failOnceAt("effect.succeeded");
     const run = await runOf(
       paying(world, "at_most_once", () => {
         amount += 100;
@@ -125,10 +126,10 @@ describe("an effect", () => {
       {},
     );
     expect(run).toMatchObject({ status: "error", error: { code: "effect_args_changed" } });
-    expect(world.calls).toEqual([]);
+    expect(world.calls).toHaveLength(1);
   });
 
-  it("in a tool ends the run with effect_unknown, although the tool node swallows what tools throw", async () => {
+  it("in a tool asks a human, although the tool node swallows what tools throw", async () => {
     const world: Sends = { calls: [] };
     const pay = tool(
       () =>
@@ -151,8 +152,8 @@ describe("an effect", () => {
       .compile();
     loseLeaseOnceAt("effect.performed");
     const run = await runOf(graph, { messages: [] });
-    expect(run).toMatchObject({ status: "error", error: { code: "effect_unknown" }, crashes: 1 });
+    expect(run).toMatchObject({ status: "success", crashes: 1 });
     expect(world.calls).toHaveLength(1);
-    expect(await ledgerOf(run)).toEqual(["dispatched"]);
+    expect(await ledgerOf(run)).toEqual(["escalated"]);
   });
 });

@@ -157,7 +157,7 @@ describe("a broken link to the database", () => {
   it("5: in the middle of a checkpoint is survived by the process and by the run", async () => {
     const { proxy, runtime } = await behindProxy();
     runtime.work();
-    const cut = proxy.cutBeforeSend(/checkpoint\.put/);
+    const cut = proxy.cutBeforeSend(/checkpoint\.group/);
     const run = await ended(runtime, { graphId: "steps" });
     await cut;
     expect(run).toMatchObject({ status: "success", attempt: 1, failures: 0 });
@@ -180,7 +180,7 @@ describe("a broken link to the database", () => {
   it("10: that swallows the answer to a checkpoint's commit leaves one checkpoint and one event", async () => {
     const { direct, proxy, runtime } = await behindProxy();
     runtime.work();
-    const cut = proxy.cutAfterServerCommit(/checkpoint\.put/);
+    const cut = proxy.cutAfterServerCommit(/checkpoint\.group/);
     const run = await ended(runtime, {
       graphId: "steps",
       kwargs: { input: {}, stream_mode: ["values", "updates"] },

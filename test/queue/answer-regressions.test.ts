@@ -214,7 +214,16 @@ describe("an effect that is prepared while its thread is locked", () => {
     const runtime = await runtimeWith();
     const run = await makeRun(runtime.db, "running");
     const { run_id: runId, thread_id: threadId, epoch } = run;
-    const told = { tenant, taskId: "t", ordinal: 0, tool: "pay", key: "k", argsDigest: "d", args: "{}" };
+    const told = {
+      ...{ tenant, taskId: "t", ordinal: 0, tool: "pay", toolVersion: null, toolCallId: null },
+      ...{ class: "at_most_once" as const, key: "k", businessKey: null, argsDigest: "d", args: "{}" },
+      ...{ checkpoint: { ns: "", id: "c" }, attempt: 1 },
+    } as const;
+    await rowsOf(
+      runtime,
+      `insert into public.checkpoints (thread_id, checkpoint_ns, checkpoint_id, checkpoint) values ($1, '', 'c', '{}')`,
+      threadId,
+    );
     await runtime.db.transaction(async (tx) => {
       await lockThread(tx, { threadId, tenant });
       const prepared = await prepareEffect(runtime.db, {
@@ -224,7 +233,7 @@ describe("an effect that is prepared while its thread is locked", () => {
         effectId: newId(),
         ...told,
       });
-      expect(prepared).toMatchObject([{ state: "prepared" }]);
+      expect(prepared).toMatchObject([{ row: { state: "prepared" } }]);
       await requestCancel(tx, { runId, action: "interrupt" });
     });
     expect(await runById(runtime.db, runId)).toMatchObject({ cancel_requested: "interrupt" });

@@ -56,6 +56,7 @@ export async function startRuntime(options: RuntimeChoices = {}): Promise<TestRu
         pollMillis: 200,
         reapMillis: 100,
         leaseThreadUrl: null,
+        deadLetterDays: 0,
         random: () => 0,
         ...overrides,
       });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { listDeadLetters } from "../../src/db/queries/dead-letters.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
-import { listDeadLetters } from "../../src/db/queries/runs.ts";
 import { cancelRun } from "../../src/queue/cancel.ts";
 import { createRun } from "../../src/queue/create.ts";
 import { reapOnce } from "../../src/queue/reaper.ts";
@@ -94,6 +94,11 @@ describe("a run that fails", () => {
       tenant: "default",
       all: false,
       graphId: null,
+      code: null,
+      fingerprint: null,
+      since: null,
+      until: null,
+      runIds: null,
       limit: 10,
       offset: 0,
     });

@@ -232,8 +232,17 @@ it("a redrive of an exhausted run has a budget of its own", async () => {
   expect((await played(runtime, run.run_id)).run.error).toMatchObject({ code: "exhausted" });
   expect(server.requests).toHaveLength(5);
   server.setScript([{ kind: "status", status: 429 }, say("at last")]);
-  const again = await redriveRun(runtime, { tenant: "default", runId: run.run_id, principal: "tester" });
-  const end = await played(runtime, again.run_id);
+  const again = await redriveRun(runtime, {
+    tenant: "default",
+    runId: run.run_id,
+    principal: "tester",
+    from: "checkpoint",
+    input: undefined,
+    effects: null,
+    afterSeconds: 0,
+    dryRun: false,
+  });
+  const end = await played(runtime, String(again.run?.run_id));
   expect(end.run.status).toBe("success");
   expect(JSON.parse(end.run.output ?? "null").said).toBe("at last");
   expect(server.requests).toHaveLength(7);

@@ -17,11 +17,9 @@ select setval('holdfast.checkpoint_seq', (select coalesce(max(seq), 0) + 1 from 
 alter table public.checkpoints alter column seq set default nextval('holdfast.checkpoint_seq');
 alter table public.checkpoints alter column seq set not null;
 create index checkpoints_by_seq on public.checkpoints (thread_id, checkpoint_ns, seq desc);
-create index checkpoints_by_run on public.checkpoints (run_id) where run_id is not null;
 
 alter table public.checkpoint_writes add column run_id uuid;
 alter table public.checkpoint_writes add column epoch bigint;
-create index checkpoint_writes_by_run on public.checkpoint_writes (run_id) where run_id is not null;
 
 -- A run may overwrite an older run's special write (a resume, an interrupt) on a parked checkpoint.
 -- What it replaced is kept here until the run can no longer be rolled back.
@@ -42,5 +40,5 @@ create table holdfast.replaced_writes (
 
 -- The stock saver names blob versions by integers; in our padded form they carry an all-zero suffix.
 create function holdfast.stock_version(version text) returns text language sql immutable parallel safe as $$
-  select case when version like '%.000000000000' then coalesce(nullif(ltrim(split_part(version, '.', 1), '0'), ''), '0') end
+  select case when version like '%.000000000' then coalesce(nullif(ltrim(split_part(version, '.', 1), '0'), ''), '0') end
 $$;

@@ -11,6 +11,16 @@ alter table holdfast.runs
   add column fingerprint text,
   -- What a run may do about effects that lie behind its fork or redrive.
   add column effects_policy text check (effects_policy in ('reuse', 'repeat', 'deny'));
-create unique index runs_compensates on holdfast.runs (compensates) where compensates is not null;
+-- One at a time: a stuck compensation is gone on with by a later one, after a human has decided.
+create unique index runs_compensates on holdfast.runs (compensates)
+  where compensates is not null and status in ('queued', 'running');
 create index runs_dead_by_cause on holdfast.runs (tenant, fingerprint)
   where status in ('error', 'timeout') and discarded_at is null;
+create index runs_redrives on holdfast.runs (redrive_of) where redrive_of is not null;
+
+-- What a human decided about an effect whose compensation was stuck: who, and whether it is undone or left as it is.
+alter table holdfast.effects add column compensation_decision jsonb,
+  -- Which of two effects came first when the clock cannot tell.
+  add column seq bigint generated always as identity;
+-- A question of a stuck compensation: no interrupt of the graph, so no resume answers it and no later run outdates it.
+alter table holdfast.escalations add column compensation boolean not null default false;

@@ -23,6 +23,11 @@ select cp.thread_id, cp.checkpoint_ns, cp.checkpoint_id, cp.parent_checkpoint_id
   (select array_agg(array[cw.task_id::bytea, cw.channel::bytea, cw.type::bytea, cw.blob] order by cw.task_id, cw.idx)
      from public.checkpoint_writes cw
     where cw.thread_id = cp.thread_id and cw.checkpoint_ns = cp.checkpoint_ns and cw.checkpoint_id = cp.checkpoint_id
+      -- What failed an earlier attempt is no news of a task that has got further: LangGraph would hide its questions.
+      and not (cw.channel = '__error__' and exists (
+            select 1 from public.checkpoint_writes later
+             where later.thread_id = cw.thread_id and later.checkpoint_ns = cw.checkpoint_ns
+               and later.checkpoint_id = cw.checkpoint_id and later.task_id = cw.task_id and later.epoch > cw.epoch))
   ) as pending_writes
 from public.checkpoints cp`;
 
@@ -31,6 +36,7 @@ const tupleRow = (raw: Record<string, unknown>): CheckpointRow => raw as unknown
 /** The named checkpoint, or the latest by our own order: never by checkpoint id, which holds a worker's clock. */
 export const getCheckpoint = query({
   name: "checkpoint.get",
+  prepared: true,
   text: `${selectTuple}
  where cp.thread_id = $1 and cp.checkpoint_ns = $2 and ($3::text is null or cp.checkpoint_id = $3)
  order by cp.seq desc limit 1`,
@@ -77,15 +83,7 @@ export const parentSends = query({
 /** Whether this run has committed a checkpoint of its own at the root: then its input is applied. */
 export const hasOwnCheckpoint = query({
   name: "checkpoint.own",
-  text: "select 1 from public.checkpoints where run_id = $1 and checkpoint_ns = '' limit 1",
-  values: (p: { runId: string }) => [p.runId],
+  text: "select 1 from public.checkpoints where thread_id = $2 and run_id = $1 and checkpoint_ns = '' limit 1",
+  values: (p: { runId: string; threadId: string }) => [p.runId, p.threadId],
   row: () => true,
-});
-
-/** Whether a checkpoint is in the database. */
-export const getCheckpointId = query({
-  name: "checkpoint.exists",
-  text: "select checkpoint_id from public.checkpoints where thread_id = $1 and checkpoint_ns = $2 and checkpoint_id = $3",
-  values: (p: { threadId: string; ns: string; checkpointId: string }) => [p.threadId, p.ns, p.checkpointId],
-  row: (raw) => raw.checkpoint_id as string,
 });

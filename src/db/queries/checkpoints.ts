@@ -16,10 +16,10 @@ export const deleteCheckpoints = query({
 /** All that a run wrote: its checkpoints, its writes on older checkpoints; what those replaced comes back. */
 export const rollbackCheckpoints = query({
   name: "checkpoint.rollback",
-  text: `with w as (delete from public.checkpoint_writes where run_id = $1 returning 1),
-              c as (delete from public.checkpoints where run_id = $1 returning 1)
+  text: `with w as (delete from public.checkpoint_writes where thread_id = $2 and run_id = $1 returning 1),
+              c as (delete from public.checkpoints where thread_id = $2 and run_id = $1 returning 1)
          select (select count(*) from w) as writes, (select count(*) from c) as checkpoints`,
-  values: (p: { runId: string }) => [p.runId],
+  values: (p: { runId: string; threadId: string }) => [p.runId, p.threadId],
   row: (raw) => ({ writes: raw.writes as number, checkpoints: raw.checkpoints as number }),
 });
 

@@ -1,5 +1,6 @@
 // Accepting work. The caller locks the thread in a statement of its own first: only a later statement sees the
 // runs that were committed while the lock was waited for.
+import type { EffectsPolicy } from "../../domain/run.ts";
 import { query } from "../query.ts";
 import { asRun, asThread } from "./rows.ts";
 
@@ -47,6 +48,7 @@ export interface NewRun {
   resume: unknown;
   attemptsMax: number;
   redriveOf: string | null;
+  effectsPolicy?: EffectsPolicy | null;
 }
 
 /** Queued when the thread has no head and the run is due, else blocked. The run starts from the thread's epoch. */
@@ -54,8 +56,8 @@ export const insertRun = query({
   name: "run.insert",
   text: `
 insert into holdfast.runs (run_id, tenant, thread_id, assistant_id, graph_id, multitask_strategy, available_at, delayed,
-                           temporary, kwargs, metadata, resume, attempts_max, redrive_of, epoch, status)
-select $1, $2, $3, $4, $5, $6, holdfast.now() + $7 * interval '1 second', $7 > 0, $8, $9, $10, $11, $12, $13, t.epoch,
+                           temporary, kwargs, metadata, resume, attempts_max, redrive_of, effects_policy, epoch, status)
+select $1, $2, $3, $4, $5, $6, holdfast.now() + $7 * interval '1 second', $7 > 0, $8, $9, $10, $11, $12, $13, $14, t.epoch,
        case when $7 > 0
               or exists (select 1 from holdfast.runs o where o.thread_id = $3 and o.status in ('queued', 'running'))
             then 'blocked' else 'queued' end
@@ -75,6 +77,7 @@ returning *`,
     p.resume === null ? null : JSON.stringify(p.resume),
     p.attemptsMax,
     p.redriveOf,
+    p.effectsPolicy ?? null,
   ],
   row: asRun,
 });

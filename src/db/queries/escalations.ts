@@ -23,6 +23,8 @@ export interface NewEscalation {
   slaSeconds: number | null;
   expiresInSeconds: number | null;
   onExpiry: string | null;
+  /** The effect that it asks about. */
+  effectId: string | null;
 }
 
 /** A question asked again by a repeated attempt stays the row it was. */
@@ -31,12 +33,13 @@ export const insertEscalation = query({
   text: `
 insert into holdfast.escalations (escalation_id, tenant, thread_id, run_id, graph_id, node, task_id, ordinal, interrupt_id,
   checkpoint_ns, checkpoint_id, payload, payload_digest, reasons, allowed_decisions, assignee, priority, sla_at, expires_at,
-  on_expiry)
+  on_expiry, effect_id)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-        holdfast.now() + $18 * interval '1 second', holdfast.now() + $19 * interval '1 second', $20)
+        holdfast.now() + $18 * interval '1 second', holdfast.now() + $19 * interval '1 second', $20, $21)
 on conflict (thread_id, task_id, ordinal) do update
    set run_id = excluded.run_id, payload = excluded.payload, payload_digest = excluded.payload_digest,
-       checkpoint_ns = excluded.checkpoint_ns, checkpoint_id = excluded.checkpoint_id, status = 'open'
+       checkpoint_ns = excluded.checkpoint_ns, checkpoint_id = excluded.checkpoint_id, status = 'open',
+       effect_id = excluded.effect_id, reasons = excluded.reasons, allowed_decisions = excluded.allowed_decisions
  where escalations.status in ('open', 'superseded')
 returning *`,
   values: (p: NewEscalation) => [
@@ -60,6 +63,7 @@ returning *`,
     p.slaSeconds,
     p.expiresInSeconds,
     p.onExpiry,
+    p.effectId,
   ],
   row: asEscalation,
 });
@@ -119,7 +123,7 @@ export const supersedeEscalations = query({
   name: "escalation.supersede",
   text: `
 update holdfast.escalations set status = 'superseded'
- where thread_id = $1 and status = 'open' and not (escalation_id = any($2::uuid[])) returning escalation_id`,
+ where thread_id = $1 and status = 'open' and not compensation and not (escalation_id = any($2::uuid[])) returning escalation_id`,
   values: (p: { threadId: string; keep: string[] }) => [p.threadId, p.keep],
   row: (raw) => raw.escalation_id as string,
 });

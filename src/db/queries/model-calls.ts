@@ -129,3 +129,11 @@ returning c.call_id`,
   ) => [p.runId, p.threadId, p.epoch, p.callId, p.answer, p.model, p.inputTokens, p.outputTokens],
   row: (raw) => raw.call_id as string,
 });
+
+/** A row when the checkpoint is stored: the ids of its tasks then last. */
+export const checkpointStored = query({
+  name: "model_call.checkpoint_stored",
+  text: "select 1 from public.checkpoints where thread_id = $1 and checkpoint_ns = $2 and checkpoint_id = $3",
+  values: (p: { threadId: string; ns: string; checkpointId: string }) => [p.threadId, p.ns, p.checkpointId],
+  row: () => true,
+});

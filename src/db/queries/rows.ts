@@ -1,6 +1,7 @@
 import type { EscalationReason, EscalationStatus, ResponseType } from "../../domain/escalation.ts";
 import type {
   CancelAction,
+  EffectsPolicy,
   MultitaskStrategy,
   ResumeAnswer,
   RunError,
@@ -42,7 +43,7 @@ export interface RunRow {
   suspect: boolean;
   losses: number;
   fingerprint: string | null;
-  effects_policy: "reuse" | "repeat" | "deny" | null;
+  effects_policy: EffectsPolicy | null;
   discarded_at: Date | null;
   discard_reason: string | null;
   created_at: Date;
@@ -107,6 +108,10 @@ export interface EscalationRow {
   decided_by: string | null;
   decided_at: Date | null;
   resume_run_id: string | null;
+  /** The effect that it asks about. */
+  effect_id: string | null;
+  /** Asked by a stuck compensation, not by an interrupt of the graph. */
+  compensation: boolean;
   created_at: Date;
 }
 

@@ -95,41 +95,6 @@ export const removeRunningToo = query({
   row: asRun,
 });
 
-export const listDeadLetters = query({
-  name: "dead_letter.list",
-  text: `
-select * from holdfast.runs
- where tenant = $1 and status in ('error', 'timeout') and ($2::boolean or discarded_at is null)
-   and ($3::text is null or graph_id = $3)
-   and ($2::boolean or not exists (select 1 from holdfast.runs n where n.redrive_of = runs.run_id))
- order by finished_at desc limit $4 offset $5`,
-  values: (p: { tenant: string; all: boolean; graphId: string | null; limit: number; offset: number }) => [
-    p.tenant,
-    p.all,
-    p.graphId,
-    p.limit,
-    p.offset,
-  ],
-  row: asRun,
-});
-
-export const discardDeadLetter = query({
-  name: "dead_letter.discard",
-  text: `
-update holdfast.runs set discarded_at = holdfast.now(), discard_reason = $3
- where run_id = $1 and tenant = $2 and status in ('error', 'timeout') and discarded_at is null returning *`,
-  values: (p: { runId: string; tenant: string; reason: string }) => [p.runId, p.tenant, p.reason],
-  row: asRun,
-});
-
-/** A dead letter is redriven once at a time: an earlier redrive that is alive or done stands in the way. */
-export const redrivesOf = query({
-  name: "dead_letter.redrives",
-  text: `select * from holdfast.runs where redrive_of = $1 and status not in ('error', 'timeout', 'interrupted')`,
-  values: (p: { runId: string }) => [p.runId],
-  row: asRun,
-});
-
 export const listAttempts = query({
   name: "run.attempts",
   text: "select * from holdfast.run_attempts where run_id = $1 order by epoch",

@@ -11,7 +11,7 @@ export const finishRun = query({
   name: "settle.finish",
   text: `
 update holdfast.runs
-   set status = $3, lease_until = null, worker_id = null, output = $4, error = $5,
+   set status = $3, lease_until = null, worker_id = null, output = $4, error = $5, fingerprint = $6,
        finished_at = holdfast.now(), updated_at = holdfast.now()
  where run_id = $1 and epoch = $2 and status = 'running' returning *`,
   values: (
@@ -19,8 +19,17 @@ update holdfast.runs
       status: "success" | "error" | "timeout" | "interrupted";
       output: string | null;
       error: unknown;
+      /** Of a dead run: its cause. */
+      fingerprint: string | null;
     },
-  ) => [p.runId, p.epoch, p.status, p.output, p.error === null ? null : JSON.stringify(p.error)],
+  ) => [
+    p.runId,
+    p.epoch,
+    p.status,
+    p.output,
+    p.error === null ? null : JSON.stringify(p.error),
+    p.fingerprint,
+  ],
   row: asRun,
 });
 
@@ -148,7 +157,7 @@ update holdfast.threads t
        "values" = coalesce($3, t."values"), interrupts = coalesce($4, t.interrupts),
        error = $5, graph_version = case when $8::boolean then $6 else t.graph_version end,
        status = coalesce($7, case when exists (select 1 from holdfast.escalations e
-                                                where e.thread_id = $1 and e.status = 'open') then 'interrupted' else 'idle' end)
+                                                where e.thread_id = $1 and e.status = 'open' and not e.compensation) then 'interrupted' else 'idle' end)
  where t.thread_id = $1 returning t.thread_id`,
   values: (p: {
     threadId: string;
@@ -177,7 +186,7 @@ update holdfast.threads t
 export const expiredLeases = query({
   name: "reap.expired",
   text: `
-select r.*, exists (select 1 from public.checkpoints c where c.run_id = r.run_id and c.epoch = r.epoch) as progressed
+select r.*, exists (select 1 from public.checkpoints c where c.thread_id = r.thread_id::text and c.run_id = r.run_id and c.epoch = r.epoch) as progressed
   from holdfast.runs r
  where status = 'running' and lease_until < holdfast.now()
    and ($1::boolean or pg_postmaster_start_time() < clock_timestamp() - $2 * interval '1 second')

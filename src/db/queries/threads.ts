@@ -79,9 +79,14 @@ update holdfast.threads set metadata = metadata || $3::jsonb, updated_at = holdf
   row: asThread,
 });
 
+/** Effects with a business key stay, without their thread: the same invoice is not paid again from another one. */
 export const deleteThread = query({
   name: "thread.delete",
-  text: "delete from holdfast.threads where thread_id = $1 and tenant = $2 returning thread_id",
+  text: `
+with forgotten as (
+  delete from holdfast.effects where thread_id = $1 and tenant = $2 and business_key is null
+)
+delete from holdfast.threads where thread_id = $1 and tenant = $2 returning thread_id`,
   values: key,
   row: (raw) => raw.thread_id as string,
 });
@@ -104,7 +109,7 @@ select r.thread_id, r.tenant from holdfast.runs r
                     and (o.finished_at is null or o.finished_at >= holdfast.now() - $1 * interval '1 second'
                          or (o.status in ('error', 'timeout') and o.discarded_at is null)))
    and not exists (select 1 from holdfast.escalations e where e.thread_id = r.thread_id and e.status = 'open')
-   and not exists (select 1 from holdfast.effects f where f.thread_id = r.thread_id and f.state in ('dispatched', 'unknown'))
+   and not exists (select 1 from holdfast.effects f where f.thread_id = r.thread_id and f.state in ('dispatched', 'unknown', 'escalated'))
  limit $2`,
   values: (p: { olderThanSeconds: number; limit: number }) => [p.olderThanSeconds, p.limit],
   row: (raw) => ({ threadId: raw.thread_id as string, tenant: raw.tenant as string }),

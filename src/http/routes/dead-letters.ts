@@ -1,56 +1,93 @@
 import { Hono } from "hono";
-import { z } from "zod";
+import { deadLetterGroups, discardDeadLetters, listDeadLetters } from "../../db/queries/dead-letters.ts";
 import type { RunRow } from "../../db/queries/rows.ts";
-import {
-  discardDeadLetter,
-  getRun,
-  listAttempts,
-  listDeadLetters,
-  redrivesOf,
-} from "../../db/queries/runs.ts";
+import { getRun } from "../../db/queries/runs.ts";
 import { one } from "../../db/query.ts";
 import { Conflict, NotFound } from "../../domain/errors.ts";
-import { redriveRun } from "../../queue/redrive.ts";
+import { deadLetterGroup, deadLetterLine, deadLetterStory } from "../../queue/dead-letter.ts";
+import { discardMany, redriveMany, redriveRun } from "../../queue/redrive.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
-import { pick, presentRun } from "../present.ts";
-import { flag, limit, offset, pathId, readQuery, shortText } from "../schemas/common.ts";
+import { presentRun } from "../present.ts";
+import { flag, pathId, readQuery } from "../schemas/common.ts";
+import {
+  deadLettersQuery,
+  discardBody,
+  discardManyBody,
+  filterOf,
+  redriveBody,
+  redriveManyBody,
+} from "../schemas/dead-letter.ts";
 
-const listSizeDefault = 50;
-const reasonCharsMax = 1_000;
-
-const listQuery = z.object({ graph_id: shortText.optional(), limit: limit.default(listSizeDefault), offset });
-const discardBody = z.object({ reason: z.string().trim().min(1).max(reasonCharsMax) });
-
-/** Runs that ended in error, and what can be done about them. */
+/** Runs that ended in error, and what can be done about them: one, or many of one cause. */
 export function deadLetterRoutes(deps: HttpDeps): Hono<HttpEnv> {
-  const { db, config } = deps;
   const routes = new Hono<HttpEnv>();
-  routes.get("/dead-letters", async (c) => {
-    const { graph_id, ...page } = readQuery(c, listQuery);
-    const all = flag(c, "all");
-    const found = await listDeadLetters(db, { tenant: tenantOf(c), all, graphId: graph_id ?? null, ...page });
-    return c.json(found.map(presentDeadLetter));
-  });
-  routes.get("/dead-letters/:run_id", async (c) => {
-    const dead = await deadLetterOf(deps, c);
-    const attempts = await listAttempts(db, { runId: dead.run_id });
-    const redrives = await redrivesOf(db, { runId: dead.run_id });
-    return c.json({ ...presentDeadLetter(dead), attempts, redriven_by: redrives.map((run) => run.run_id) });
-  });
-  routes.post("/dead-letters/:run_id/redrive", async (c) => {
-    const { run_id: runId } = await deadLetterOf(deps, c);
-    const run = await redriveRun(deps, { tenant: tenantOf(c), runId, principal: c.get("principal").name });
-    return c.json({ ...presentRun(run), redrive_of: run.redrive_of }, 202);
-  });
-  routes.post("/dead-letters/:run_id/discard", async (c) => {
-    const { reason } = await readInput(c, discardBody, config.bodyBytesMax);
-    const { run_id: runId } = await deadLetterOf(deps, c);
-    const discarded = one(await discardDeadLetter(db, { runId, tenant: tenantOf(c), reason }));
-    if (discarded === undefined) throw new Conflict(`run ${runId} was discarded before`);
-    return c.json(presentDeadLetter(discarded));
-  });
+  routes.get("/dead-letters", (c) => list(deps, c));
+  routes.get("/dead-letters/groups", (c) => groups(deps, c));
+  routes.post("/dead-letters/redrive", (c) => redriveSeveral(deps, c));
+  routes.post("/dead-letters/discard", (c) => discardSeveral(deps, c));
+  routes.get("/dead-letters/:run_id", async (c) =>
+    c.json(await deadLetterStory(deps.db, await deadLetterOf(deps, c))),
+  );
+  routes.post("/dead-letters/:run_id/redrive", (c) => redrive(deps, c));
+  routes.post("/dead-letters/:run_id/discard", (c) => discard(deps, c));
   return routes;
+}
+
+async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
+  const { limit, offset, ...narrow } = readQuery(c, deadLettersQuery);
+  const filter = filterOf(tenantOf(c), { narrow, all: flag(c, "all") });
+  return c.json((await listDeadLetters(db, { ...filter, limit, offset })).map(deadLetterLine));
+}
+
+async function groups({ db }: HttpDeps, c: RequestContext): Promise<Response> {
+  const { limit, offset, ...narrow } = readQuery(c, deadLettersQuery);
+  const filter = filterOf(tenantOf(c), { narrow, all: flag(c, "all") });
+  return c.json((await deadLetterGroups(db, { ...filter, limit, offset })).map(deadLetterGroup));
+}
+
+async function redrive(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { run_id: runId } = await deadLetterOf(deps, c);
+  const { dry_run: dryRun, from, effects, input } = await readInput(c, redriveBody, deps.config.bodyBytesMax);
+  const asked = { tenant: tenantOf(c), runId, principal: c.get("principal").name, afterSeconds: 0 };
+  const { run, threadId, kwargs } = await redriveRun(deps, { ...asked, from, effects, input, dryRun });
+  if (run !== null) return c.json({ ...presentRun(run), redrive_of: run.redrive_of }, 202);
+  return c.json({ dry_run: true, redrive_of: runId, thread_id: threadId, kwargs });
+}
+
+async function redriveSeveral(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const body = await readInput(c, redriveManyBody, deps.config.bodyBytesMax);
+  const { group, run_ids: runIds, filter: narrow, dry_run: dryRun, rate_per_second, ...choice } = body;
+  const tenant = tenantOf(c);
+  const results = await redriveMany(deps, {
+    ...choice,
+    input: undefined,
+    tenant,
+    principal: c.get("principal").name,
+    which: filterOf(tenant, { narrow, group, runIds }),
+    ratePerSecond: rate_per_second ?? null,
+    dryRun,
+  });
+  const redriven = results.filter((result) => result.redriven).length;
+  const counts = { matched: results.length, redriven, refused: results.length - redriven };
+  return c.json({ dry_run: dryRun, ...counts, results }, dryRun ? 200 : 202);
+}
+
+async function discard(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { reason } = await readInput(c, discardBody, deps.config.bodyBytesMax);
+  const { run_id: runId } = await deadLetterOf(deps, c);
+  const discarded = one(await discardDeadLetters(deps.db, { runIds: [runId], tenant: tenantOf(c), reason }));
+  if (discarded === undefined) throw new Conflict(`run ${runId} was discarded before`);
+  return c.json(deadLetterLine(discarded));
+}
+
+async function discardSeveral({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+  const body = await readInput(c, discardManyBody, config.bodyBytesMax);
+  const { group, run_ids: runIds, filter: narrow, limit, reason, dry_run: dryRun } = body;
+  const which = filterOf(tenantOf(c), { narrow, group, runIds });
+  const ids = await discardMany(db, { which, limit, reason, dryRun });
+  const refused = (runIds ?? []).filter((id) => !ids.includes(id));
+  return c.json({ dry_run: dryRun, discarded: ids.length, run_ids: ids, refused });
 }
 
 async function deadLetterOf({ db }: HttpDeps, c: RequestContext): Promise<RunRow> {
@@ -59,20 +96,3 @@ async function deadLetterOf({ db }: HttpDeps, c: RequestContext): Promise<RunRow
   if (run !== undefined && (run.status === "error" || run.status === "timeout")) return run;
   throw new NotFound(`Dead letter ${runId} not found`);
 }
-
-const storyFields = [
-  "graph_id",
-  "error",
-  "attempt",
-  "failures",
-  "crashes",
-  "finished_at",
-  "discarded_at",
-  "discard_reason",
-  "redrive_of",
-] as const;
-
-const presentDeadLetter = (run: RunRow): Record<string, unknown> => ({
-  ...presentRun(run),
-  ...pick(run, storyFields),
-});

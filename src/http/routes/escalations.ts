@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import { getEscalation, listEscalations } from "../../db/queries/escalations.ts";
-import type { EscalationRow } from "../../db/queries/rows.ts";
+import type { EscalationRow, RunRow } from "../../db/queries/rows.ts";
 import { one } from "../../db/query.ts";
 import { InvalidInput, NotFound } from "../../domain/errors.ts";
 import {
@@ -12,6 +12,7 @@ import {
   responseTypes,
 } from "../../domain/escalation.ts";
 import { decideEscalation } from "../../queue/answer.ts";
+import { decideStuck } from "../../queue/decide-stuck.ts";
 import { resumeRequest } from "../../queue/resume.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
@@ -68,15 +69,25 @@ async function escalationOf({ db }: HttpDeps, c: RequestContext): Promise<Escala
 async function decide(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, decideBody, deps.config.bodyBytesMax);
   const question = await escalationOf(deps, c);
-  const request = await resumeRequest(deps.db, {
-    question,
-    value: resumeValue(question, body),
-    principal: c.get("principal").name,
-  });
-  const { run } = await decideEscalation(deps.db, { question, request });
+  const run = await answer(deps, question, { body, principal: c.get("principal").name });
   deps.bus.publish("queue", run.thread_id);
   const escalation = await escalationOf(deps, c);
   return c.json({ escalation: presentEscalation(escalation), run: presentRun(run) }, 202);
+}
+
+/** A graph's question is answered by resuming it, that of a stuck compensation by going on with it. */
+async function answer(
+  { db }: HttpDeps,
+  question: EscalationRow,
+  { body, principal }: { body: DecideBody; principal: string },
+): Promise<RunRow> {
+  const value = resumeValue(question, body);
+  if (question.compensation) {
+    const [response] = value as [HumanResponse];
+    return decideStuck(db, { question, response, principal });
+  }
+  const request = await resumeRequest(db, { question, value, principal });
+  return (await decideEscalation(db, { question, request })).run;
 }
 
 /** What `interrupt()` will return: Agent Inbox's list of responses for its payloads, anything else as it was sent. */

@@ -1,7 +1,8 @@
 import { Hono } from "hono";
-import { type EffectRow, effectsOfThread } from "../../db/queries/effects.ts";
+import { effectsOfThread, type ShownEffect } from "../../db/queries/effect-reads.ts";
 import type { HttpDeps, HttpEnv } from "../deps.ts";
 import { explainThread } from "../explain.ts";
+import { pick } from "../present.ts";
 import { threadOf } from "./threads.ts";
 
 /** What a thread did to the world, and what is the matter with it. */
@@ -17,33 +18,44 @@ export function inspectRoutes(deps: HttpDeps): Hono<HttpEnv> {
   return routes;
 }
 
-function presentEffect(row: EffectRow): Record<string, unknown> {
-  const {
-    effect_id,
-    run_id,
-    task_id,
-    ordinal,
-    tool,
-    key,
-    state,
-    error,
-    prepared_at,
-    dispatched_at,
-    settled_at,
-  } = row;
+const shownFields = [
+  "effect_id",
+  "run_id",
+  "task_id",
+  "ordinal",
+  "tool",
+  "tool_version",
+  "tool_call_id",
+  "class",
+  "state",
+  "key",
+  "business_key",
+  "error",
+  "attempt",
+  "dispatches",
+  "looks",
+  "prepared_at",
+  "first_dispatched_at",
+  "dispatched_at",
+  "settled_at",
+  "checkpoint_ns",
+  "checkpoint_id",
+  "escalation_id",
+  "reuses",
+  "seq",
+  // What undid it, and what it undoes itself.
+  "compensates",
+  "compensated_at",
+  "compensated_by",
+  "compensation_decision",
+] as const;
+
+function presentEffect(row: ShownEffect): Record<string, unknown> {
+  const { dispatched_at: sent, settled_at: settled } = row;
   return {
-    effect_id,
-    run_id,
-    task_id,
-    ordinal,
-    tool,
-    key,
-    state,
+    ...pick(row, shownFields),
     args: JSON.parse(row.args),
     result: row.result === null ? null : JSON.parse(row.result),
-    error,
-    prepared_at,
-    dispatched_at,
-    settled_at,
+    duration_ms: sent === null || settled === null ? null : Math.max(0, settled.getTime() - sent.getTime()),
   };
 }

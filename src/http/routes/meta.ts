@@ -1,6 +1,9 @@
 import { Hono } from "hono";
 import { breakersMax, listBreakers } from "../../db/queries/breakers.ts";
+import { deadLetterDepth } from "../../db/queries/dead-letters.ts";
+import { countUnclear } from "../../db/queries/effect-reads.ts";
 import { queueDepth } from "../../db/queries/runs.ts";
+import { one } from "../../db/query.ts";
 import type { HttpDeps, HttpEnv } from "../deps.ts";
 
 /** A scrape must not hang with the database. */
@@ -29,11 +32,13 @@ export function metaRoutes(deps: HttpDeps): Hono<HttpEnv> {
 /** Depths are read when somebody looks: a gauge kept beside the rows would drift from them. */
 async function measureQueue({ db, metrics, log }: HttpDeps): Promise<void> {
   try {
+    metrics.deadLetterDepth.set(one(await deadLetterDepth(db, undefined)) ?? 0);
     const rows = await queueDepth(db, undefined);
     metrics.queueDepth.reset();
     for (const state of ["queued", "blocked", "running"]) {
       metrics.queueDepth.set({ state }, rows.find((row) => row.status === state)?.count ?? 0);
     }
+    metrics.effectsUnknown.set(one(await countUnclear(db, undefined)) ?? 0);
     metrics.oldest.set(Math.max(0, rows.find((row) => row.status === "queued")?.oldestSeconds ?? 0));
   } catch (error) {
     log.warn({ error }, "the queue could not be measured");

@@ -98,7 +98,7 @@ function leaving(
   run: RunRow,
   { on_disconnect }: Pick<RunBody, "on_disconnect">,
 ): { onDisconnect?: () => void } {
-  if (on_disconnect !== "cancel") return {};
+  if (on_disconnect !== "cancel" || run.kind === "compensation") return {};
   const onDisconnect = (): void => {
     cancelRun(deps, { ...nameOf(run), action: "interrupt" }).catch((error: unknown) => {
       if (!(error instanceof NotFound))
@@ -166,7 +166,7 @@ async function cancel(deps: HttpDeps, c: RequestContext): Promise<Response> {
   return c.body(null, 204);
 }
 
-/** The runs named, or every open one of that status; those that have ended meanwhile stay as they are. */
+/** The runs named, or every open one of that status; those that have ended meanwhile, and compensations, stay as they are. */
 async function cancelMany(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const { action } = readQuery(c, cancelQuery);
   const body = await readInput(c, cancelManyBody, deps.config.bodyBytesMax);
@@ -184,6 +184,7 @@ async function cancelMany(deps: HttpDeps, c: RequestContext): Promise<Response> 
     limit: pageSizeMax,
   });
   for (const run of open) {
+    if (run.kind === "compensation") continue;
     await cancelRun(deps, { ...nameOf(run), action }).catch((error: unknown) => {
       if (!(error instanceof NotFound)) throw error;
     });
