@@ -34,6 +34,8 @@ export { missingFields, parseOutput } from "./domain/parse-output.ts";
 export { type DefinedEffect, defineEffect, type EffectDefinition } from "./effects/define.ts";
 export { type EffectOptions, effect } from "./effects/effect.ts";
 export { type Filed, fileRecord } from "./effects/filing.ts";
+export { type ChatModelOptions, chatModel } from "./models/chat-model.ts";
+export { DurableChatModel, type DurableOptions, durableModel } from "./models/durable-model.ts";
 export { modelFromEnvironment } from "./models/from-environment.ts";
 export { ModelError } from "./models/model-error.ts";
 export { extractJson, type JsonAnswer } from "./models/structured.ts";

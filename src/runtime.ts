@@ -7,6 +7,7 @@ import { upsertSystemAssistant } from "./db/queries/assistants.ts";
 import type { Queryable } from "./db/query.ts";
 import { systemAssistantId } from "./domain/ids.ts";
 import type { Registry } from "./engine/registry.ts";
+import { openSlots, type Slots } from "./models/slots.ts";
 import { tellDead } from "./observe/dead.ts";
 import type { Log } from "./observe/log.ts";
 import { type Metrics, openMetrics } from "./observe/metrics.ts";
@@ -28,6 +29,8 @@ export interface RuntimeOptions {
   registry: Registry;
   log: Log;
   tracing: boolean;
+  /** Of requests to one model provider under way at once; 32 where it is not said. */
+  modelConcurrencyMax?: number;
   onCheckout?: (client: Queryable) => void;
 }
 
@@ -40,6 +43,7 @@ export interface Runtime {
   log: Log;
   metrics: Metrics;
   tracing: Tracing;
+  slots: Slots;
   stop(): Promise<void>;
 }
 
@@ -69,6 +73,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     log,
     metrics: openMetrics(),
     tracing,
+    slots: openSlots(options.modelConcurrencyMax),
     async stop() {
       await bus.stop();
       await tracing.flush();

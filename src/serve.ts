@@ -151,6 +151,7 @@ export async function openRoleRuntime(config: Config, log: Log, url: string): Pr
     listen: config.LISTEN_NOTIFY,
     registry: await loadRegistry(path.resolve(config.LANGGRAPH_JSON), await typescriptImporter()),
     log,
+    modelConcurrencyMax: config.MODEL_CONCURRENCY,
     tracing: config.LANGSMITH_TRACING ?? config.LANGCHAIN_TRACING_V2 ?? false,
   });
 }

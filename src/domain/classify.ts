@@ -7,11 +7,13 @@ import {
   InvalidInput,
   LeaseLost,
   NotFound,
+  NotYet,
   ThreadBusy,
   Transient,
   type TransientKind,
   transientKinds,
 } from "./errors.ts";
+import { headerOf, retryAfterMs } from "./retry-after.ts";
 
 export type AppError =
   | Cancelled
@@ -21,6 +23,7 @@ export type AppError =
   | InvalidInput
   | LeaseLost
   | NotFound
+  | NotYet
   | ThreadBusy
   | Transient;
 
@@ -32,6 +35,7 @@ const ours = [
   InvalidInput,
   LeaseLost,
   NotFound,
+  NotYet,
   ThreadBusy,
   Transient,
 ];
@@ -67,6 +71,9 @@ const modelFailures: Readonly<Record<string, { transient: TransientKind } | { fa
   bad_answer: { fatal: "bad_answer" },
   schema: { fatal: "bad_answer" },
 };
+
+/** Where a model that is not to be asked now did not say until when. */
+const unavailableMsDefault = 5_000;
 
 interface Traits {
   code?: unknown;
@@ -120,6 +127,12 @@ export function classify(error: unknown): AppError {
 function fromModelError(link: Traits, error: unknown): AppError {
   const failure = modelFailures[textOf(link.kind)] ?? { fatal: "bad_answer" };
   const message = textOf(link.message);
+  if (link.kind === "unavailable") {
+    return new NotYet(message, {
+      cause: error,
+      retryAfterMs: retryAfter(link).retryAfterMs ?? unavailableMsDefault,
+    });
+  }
   if ("fatal" in failure) return new Fatal(message, { code: failure.fatal, cause: error });
   return new Transient(message, { kind: failure.transient, cause: error, ...retryAfter(link) });
 }
@@ -173,13 +186,8 @@ function network(link: Traits, error: unknown): Transient {
 function retryAfter(link: Traits): { retryAfterMs?: number } {
   if (typeof link.retryAfterMs === "number" && link.retryAfterMs >= 0)
     return { retryAfterMs: link.retryAfterMs };
-  const headers = link.headers;
-  const raw =
-    headers instanceof Headers
-      ? headers.get("retry-after")
-      : ((headers as Record<string, string> | undefined)?.["retry-after"] ?? null);
-  const seconds = raw === null || raw.trim() === "" ? Number.NaN : Number(raw);
-  return Number.isFinite(seconds) && seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {};
+  const millis = retryAfterMs(headerOf(link.headers));
+  return millis === undefined ? {} : { retryAfterMs: millis };
 }
 
 /** Graphs may load another copy of our module: the name is then all that is left to tell by. It can ask for a retry,

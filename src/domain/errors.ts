@@ -44,6 +44,19 @@ export class Transient extends Error {
   }
 }
 
+/**
+ * Nothing failed: what the run needs is away for a known time. It comes back then, and no attempt is charged, so
+ * whoever throws it must bound how often.
+ */
+export class NotYet extends Error {
+  override readonly name = "NotYet";
+  readonly retryAfterMs: number;
+  constructor(message: string, options: ErrorOptions & { retryAfterMs: number }) {
+    super(message, options);
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
 /** Trying again will not help. `code` lands in the run's error. */
 export class Fatal extends Error {
   override readonly name = "Fatal";

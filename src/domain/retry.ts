@@ -1,5 +1,6 @@
 import { type AppError, causeChain, classify } from "./classify.ts";
 import type { Outcome } from "./outcome.ts";
+import { retryAfterMsMax } from "./retry-after.ts";
 import type { CancelAction, RunError } from "./run.ts";
 import { storable } from "./text.ts";
 
@@ -12,7 +13,6 @@ export interface RetryPolicy {
   jitterMax: number;
 }
 
-const retryAfterMsMax = 3_600_000;
 const databaseDelayMs = 1_000;
 const messageCharsMax = 4_000;
 const nameCharsMax = 200;
@@ -41,8 +41,9 @@ export function decide(failure: Failure): Outcome | null {
   if (cause.name === "LeaseLost") return null;
   if (failure.cancelRequested !== null) return { kind: "cancelled", action: failure.cancelRequested };
   if (cause.name === "Cancelled" && failure.stopping) return { kind: "released" };
-  if (cause.name === "EffectUnsettled") {
-    const delayMs = Math.min(cause.waitMs, retryAfterMsMax);
+  if (cause.name === "EffectUnsettled" || cause.name === "NotYet") {
+    const waitMs = cause.name === "NotYet" ? cause.retryAfterMs : cause.waitMs;
+    const delayMs = Math.min(waitMs, retryAfterMsMax);
     return { kind: "retry", delayMs, error: describe(cause, failure.error), charged: false };
   }
   const error = describe(cause, failure.error);
@@ -82,5 +83,6 @@ export function describe(cause: AppError, original: unknown): RunError {
 function codeOf(cause: AppError): string {
   if (cause.name === "Fatal") return cause.code;
   if (cause.name === "Transient") return cause.kind;
+  if (cause.name === "NotYet") return "waiting";
   return cause.name === "EffectUnsettled" ? "effect_unsettled" : cause.name.toLowerCase();
 }

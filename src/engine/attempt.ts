@@ -10,6 +10,8 @@ import { one } from "../db/query.ts";
 import type { PendingEvent, RunEvents } from "../domain/event.ts";
 import type { Outcome } from "../domain/outcome.ts";
 import { openEffects } from "../effects/ledger.ts";
+import { openModels } from "../models/runtime.ts";
+import type { Slots } from "../models/slots.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Tracing } from "../observe/tracing.ts";
@@ -28,6 +30,8 @@ export interface AttemptDeps {
   log: Log;
   metrics: Metrics;
   tracing: Tracing;
+  /** How many model requests this process may have under way. */
+  slots: Slots;
 }
 
 export interface AttemptSignals {
@@ -190,7 +194,8 @@ function invocationOf(deps: AttemptDeps, { graph, run, signals, fork }: Invocati
     abort: signals.abort,
   });
   const { tracing, metrics } = deps;
-  const config = graphConfig({ run, graph, fork, effects, tracing, metrics });
+  const models = openModels({ ...deps, run, write: signals.write });
+  const config = graphConfig({ run, graph, fork, effects, models, tracing, metrics });
   return { effects, config: { ...config, signal: signals.signal } };
 }
 

@@ -1,6 +1,7 @@
 import type { RunnableConfig } from "@langchain/core/runnables";
 import type { RunRow } from "../db/queries/rows.ts";
 import { type EffectRuntime, effectsKey } from "../effects/effect.ts";
+import { type ModelRuntime, modelsKey } from "../models/runtime.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { tokenCounter } from "../observe/tokens.ts";
 import type { Tracing } from "../observe/tracing.ts";
@@ -15,6 +16,7 @@ interface Parts {
   /** Where to fork from; empty to go on from the latest checkpoint. */
   fork: Record<string, unknown>;
   effects: EffectRuntime;
+  models: ModelRuntime;
   tracing: Tracing;
   metrics: Metrics;
 }
@@ -25,6 +27,7 @@ export function graphConfig({
   graph,
   fork,
   effects,
+  models,
   tracing,
   metrics,
 }: Parts): RunnableConfig & { context?: Record<string, unknown> } {
@@ -39,7 +42,7 @@ export function graphConfig({
     ...tracing.forRun(run),
     tags: config.tags ?? [],
     recursionLimit: config.recursion_limit ?? graph.config?.recursionLimit ?? stepsMaxDefault,
-    configurable: { ...config.configurable, ...fork, ...ids, [effectsKey]: effects },
+    configurable: { ...config.configurable, ...fork, ...ids, [effectsKey]: effects, [modelsKey]: models },
     metadata: { ...run.metadata, ...ids, run_attempt: run.attempt },
     callbacks: [tokenCounter({ metrics, graphId: run.graph_id }), ...tracing.callbacks],
     ...(context === undefined ? {} : { context }),

@@ -9,6 +9,7 @@ import type { HttpDeps, HttpEnv } from "./deps.ts";
 import { Refused, toResponse } from "./errors.ts";
 import { limitRate } from "./rate-limit.ts";
 import { assistantRoutes } from "./routes/assistants.ts";
+import { breakerRoutes } from "./routes/breakers.ts";
 import { deadLetterRoutes } from "./routes/dead-letters.ts";
 import { escalationRoutes } from "./routes/escalations.ts";
 import { inspectRoutes } from "./routes/inspect.ts";
@@ -33,6 +34,7 @@ const routeGroups = [
   runRoutes,
   escalationRoutes,
   deadLetterRoutes,
+  breakerRoutes,
   inspectRoutes,
 ];
 

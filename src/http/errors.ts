@@ -137,5 +137,5 @@ const titles: Record<number, string> = {
   503: "Service Unavailable",
 };
 
-const ownRoutes = /^\/(escalations|dead-letters)(\/|$)|^\/threads\/[^/]+\/(effects|explain)$/;
+const ownRoutes = /^\/(escalations|dead-letters|breakers)(\/|$)|^\/threads\/[^/]+\/(effects|explain)$/;
 export const isOwnRoute = (path: string): boolean => ownRoutes.test(path);

@@ -1,3 +1,5 @@
+import { headerOf, retryAfterMs } from "../domain/retry-after.ts";
+
 /**
  * What can go wrong when a model is called, named so that one table (domain/classify.ts) can decide about it:
  * `retry` later, `fix-request` (our request or key is wrong), `bad-answer` (the repair loop, or a human).
@@ -7,6 +9,8 @@ export type ModelErrorKind =
   | "timeout"
   | "rate_limit"
   | "server"
+  /** Not asked at all: its breaker is open, or too many calls are under way. */
+  | "unavailable"
   | "auth"
   | "quota"
   | "context_length"
@@ -21,6 +25,7 @@ const cures: Readonly<Record<ModelErrorKind, ModelErrorCure>> = {
   timeout: "retry",
   rate_limit: "retry",
   server: "retry",
+  unavailable: "retry",
   auth: "fix-request",
   quota: "fix-request",
   context_length: "fix-request",
@@ -82,12 +87,14 @@ const timeoutCodes: ReadonlySet<string> = new Set(["UND_ERR_HEADERS_TIMEOUT", "U
 const causeDepthMax = 5;
 
 /** Gives any error of the model client its kind. Total: what is not known becomes `bad_answer`, which is not retried. */
-export function toModelError(error: unknown): ModelError {
-  if (error instanceof ModelError) return error;
+export function toModelError(error: unknown, nowMs: number = Date.now()): ModelError {
+  const chain = [...causes(error)];
+  // The wrapped fetch throws our own error inside the client, which may wrap it again.
+  const own = chain.find((link) => link instanceof ModelError);
+  if (own !== undefined) return own as ModelError;
   const text = error instanceof Error ? firstLine(error.message) : String(error);
   const status = readNumber(error, "status");
-  if (status !== undefined) return fromStatus(status, text, error);
-  const chain = [...causes(error)];
+  if (status !== undefined) return fromStatus({ status, text, nowMs }, error);
   if (chain.some(isTimeout))
     return new ModelError("timeout", `the model did not answer in time: ${text}`, { cause: error });
   if (chain.some(isNetwork))
@@ -100,8 +107,15 @@ export function toModelError(error: unknown): ModelError {
   return new ModelError("bad_answer", `the model's answer could not be read: ${text}`, { cause: error });
 }
 
-function fromStatus(status: number, text: string, cause: unknown): ModelError {
-  const details = { cause, status, retryAfterMs: readNumber(cause, "retryAfterMs") ?? retryAfterOf(cause) };
+interface StatusAnswer {
+  status: number;
+  text: string;
+  nowMs: number;
+}
+
+function fromStatus({ status, text, nowMs }: StatusAnswer, cause: unknown): ModelError {
+  const asked = retryAfterMs(headerOf(readField(cause, "headers")), nowMs);
+  const details = { cause, status, retryAfterMs: asked ?? readNumber(cause, "retryAfterMs") };
   const message = `the model answered ${status}: ${text}`;
   if (status === 429) return new ModelError(isQuota(cause) ? "quota" : "rate_limit", message, details);
   if (status === 408) return new ModelError("timeout", message, details);
@@ -135,16 +149,6 @@ function* causes(error: unknown): Generator<unknown> {
     yield current;
     current = current.cause;
   }
-}
-
-function retryAfterOf(error: unknown): number | undefined {
-  const headers = readField(error, "headers");
-  const value = headers instanceof Headers ? headers.get("retry-after") : readText(headers, "retry-after");
-  if (value === null || value === undefined || value.trim() === "") return undefined;
-  const seconds = Number(value);
-  if (Number.isFinite(seconds) && seconds >= 0) return seconds * 1000;
-  const at = Date.parse(value);
-  return Number.isNaN(at) ? undefined : Math.max(0, at - Date.now());
 }
 
 /** LangChain appends a page address on lines of its own; it says nothing to the reader of a log. */

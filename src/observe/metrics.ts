@@ -43,6 +43,35 @@ function agentMetrics(registers: Registry[]) {
   };
 }
 
+function modelMetrics(registers: Registry[]) {
+  return {
+    breakerState: new Gauge({
+      name: "holdfast_breaker_state",
+      help: "0 closed, 1 half open, 2 open, at the time of the scrape",
+      labelNames: ["target"],
+      registers,
+    }),
+    fallbacks: new Counter({
+      name: "holdfast_fallback_total",
+      help: "Answers that came from another model than the one that was asked first",
+      labelNames: ["from", "to"],
+      registers,
+    }),
+    invalidKeys: new Counter({
+      name: "holdfast_invalid_key_total",
+      help: "Requests that a model's provider refused because of the key",
+      labelNames: ["target"],
+      registers,
+    }),
+    replays: new Counter({
+      name: "holdfast_model_replays_total",
+      help: "Model calls that were answered from the journal",
+      labelNames: ["graph"],
+      registers,
+    }),
+  };
+}
+
 function effectMetrics(registers: Registry[]) {
   return {
     effects: new Counter({
@@ -147,7 +176,14 @@ function ownMetrics(registers: Registry[]) {
 /** Every metric of the program. */
 export function openMetrics() {
   const registry = new Registry();
-  return { registry, ...agentMetrics([registry]), ...ownMetrics([registry]), ...effectMetrics([registry]) };
+  const registers = [registry];
+  return {
+    registry,
+    ...agentMetrics(registers),
+    ...ownMetrics(registers),
+    ...effectMetrics(registers),
+    ...modelMetrics(registers),
+  };
 }
 
 export type Metrics = ReturnType<typeof openMetrics>;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import * as assistants from "../../src/db/queries/assistants.ts";
+import * as breakers from "../../src/db/queries/breakers.ts";
 import * as checkpointGroups from "../../src/db/queries/checkpoint-groups.ts";
 import * as checkpointReads from "../../src/db/queries/checkpoint-reads.ts";
 import * as checkpointWrites from "../../src/db/queries/checkpoint-writes.ts";
@@ -15,6 +16,7 @@ import * as escalations from "../../src/db/queries/escalations.ts";
 import * as events from "../../src/db/queries/events.ts";
 import * as forks from "../../src/db/queries/forks.ts";
 import * as keys from "../../src/db/queries/keys.ts";
+import * as modelCalls from "../../src/db/queries/model-calls.ts";
 import * as runs from "../../src/db/queries/runs.ts";
 import * as settle from "../../src/db/queries/settle.ts";
 import * as threads from "../../src/db/queries/threads.ts";
@@ -22,6 +24,7 @@ import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 const rooms = {
   assistants,
+  breakers,
   checkpointGroups,
   checkpointReads,
   checkpointWrites,
@@ -36,6 +39,7 @@ const rooms = {
   events,
   forks,
   keys,
+  modelCalls,
   runs,
   settle,
   threads,

@@ -3,7 +3,8 @@ import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { chatModel } from "../../src/models/chat-model.ts";
 import { ModelError } from "../../src/models/model-error.ts";
-import { type AnswerLimits, extractJson } from "../../src/models/structured.ts";
+import { extractJson } from "../../src/models/structured.ts";
+import type { AnswerLimits } from "../../src/models/watch.ts";
 import {
   type ModelServer,
   reply,

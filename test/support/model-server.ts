@@ -12,6 +12,7 @@ import {
   type ScriptedToolCall,
   type ScriptedUsage,
   type Spoken,
+  tokensOf,
 } from "./model-wire.ts";
 
 /** What the server does with one request. Answers are used in order; the last one stays. */
@@ -31,6 +32,10 @@ export type ScriptedAnswer =
   | { kind: "trickle"; text: string; byteMs: number }
   | { kind: "truncated_json"; text: string }
   | { kind: "empty_choices" }
+  /** A body that is not the protocol's. */
+  | { kind: "garbage" }
+  /** An answer of this size, written piece by piece for as long as somebody reads. */
+  | { kind: "huge"; bytes: number }
   | { kind: "error_event"; text: string; message: string };
 
 export type Script =
@@ -43,6 +48,10 @@ export interface RecordedRequest {
   body: ChatRequest;
   /** Of the last message. */
   text: string;
+  /** What it cost, once it was answered whole. */
+  tokens: number;
+  /** Of a huge answer. */
+  bytesSent: number;
   /** Settles when the client has gone or has the whole answer. */
   closed: Promise<void>;
 }
@@ -53,6 +62,8 @@ export interface ModelServer {
   requests: RecordedRequest[];
   /** Waits for the nth request, counted from 1. */
   requestArrived(nth: number): Promise<RecordedRequest>;
+  /** Of the answers that were sent whole. */
+  billedTokens(): number;
   /** Replaces what is left of the script. */
   setScript(script: Script): void;
   stop(): Promise<void>;
@@ -101,6 +112,7 @@ export async function startModelServer({ script }: { script: Script }): Promise<
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     requests,
     requestArrived: (nth) => arrived(requests, arrivals, nth),
+    billedTokens: () => requests.reduce((sum, { tokens }) => sum + tokens, 0),
     setScript(next) {
       current = next;
       used = 0;
@@ -154,6 +166,8 @@ async function record(
     index,
     headers: request.headers,
     body,
+    tokens: 0,
+    bytesSent: 0,
     text: typeof last === "string" ? last : JSON.stringify(last ?? ""),
     closed,
   };
@@ -212,6 +226,12 @@ async function answer(
           : JSON.stringify(completion(request, [])),
       );
       return;
+    case "garbage":
+      response.writeHead(200, contentType(request));
+      response.end(request.body.stream ? "data: <html>\n\n" : "<html>no model here</html>");
+      return;
+    case "huge":
+      return huge(response, request, scripted.bytes);
     case "error_event":
       partly(response, request, { text: scripted.text, afterPieces: 1 });
       response.end(event({ error: { message: scripted.message, type: "server_error" } }));
@@ -226,6 +246,7 @@ async function whole(response: ServerResponse, request: RecordedRequest, spoken:
     response.write(piece);
     if (spoken.pieceMs !== undefined) await wait(spoken.pieceMs);
   }
+  request.tokens = tokensOf(request, spoken);
   response.end();
 }
 
@@ -251,6 +272,21 @@ async function trickle(
     if (response.destroyed || stopping.aborted) return;
     response.write(Buffer.from([byte]));
     await wait(byteMs);
+  }
+  response.end();
+}
+
+/** Counts what could be written: a client that refuses it is gone long before the end. */
+async function huge(response: ServerResponse, request: RecordedRequest, bytes: number): Promise<void> {
+  response.writeHead(200, contentType(request));
+  response.on("error", () => undefined);
+  const text = "x".repeat(65_536);
+  const part = request.body.stream
+    ? event(chunk(request, [{ index: 0, delta: { content: text }, finish_reason: null }]))
+    : text;
+  if (!request.body.stream) response.write('{"choices":[{"message":{"content":"');
+  for (; request.bytesSent < bytes && !response.destroyed; request.bytesSent += part.length) {
+    if (!response.write(part)) await Promise.race([once(response, "drain"), request.closed]);
   }
   response.end();
 }

@@ -66,6 +66,12 @@ export function bodyOf(request: WireRequest, spoken: Spoken): string[] {
   return [...events, "data: [DONE]\n\n"];
 }
 
+/** What an answer costs; nothing where no count is sent. */
+export function tokensOf(request: WireRequest, spoken: Spoken): number {
+  const { usage } = (usageOf(spoken, request) ?? {}) as { usage?: { total_tokens?: number } };
+  return Math.max(0, usage?.total_tokens ?? 0);
+}
+
 function usageOf(spoken: Spoken, request: WireRequest): { usage: object } | null {
   const usage = spoken.usage ?? {
     input: JSON.stringify(request.body.messages ?? []).length,

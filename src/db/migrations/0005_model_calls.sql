@@ -9,9 +9,12 @@ create table holdfast.model_calls (
   request_digest text not null,
   nth int not null,
   epoch bigint not null,
-  state text not null check (state in ('asked', 'answered')),
-  -- Requests sent to any provider for this call.
+  -- open: no request is under way; asked: one is.
+  state text not null default 'open' check (state in ('open', 'asked', 'answered')),
+  -- Requests sent to any provider for this call by this run, counted before each was sent.
   tries int not null default 0,
+  -- How often the call was put off because no provider was to be asked.
+  waits int not null default 0,
   model text,
   -- The answer as it came, chunk by chunk.
   answer text,

@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { breakersMax, listBreakers } from "../../db/queries/breakers.ts";
 import { deadLetterDepth } from "../../db/queries/dead-letters.ts";
 import { countUnclear } from "../../db/queries/effect-reads.ts";
 import { queueDepth } from "../../db/queries/runs.ts";
@@ -22,6 +23,7 @@ export function metaRoutes(deps: HttpDeps): Hono<HttpEnv> {
   });
   routes.get("/metrics", async (c) => {
     await withinScrape(measureQueue(deps));
+    await withinScrape(measureBreakers(deps));
     return c.body(await metrics.registry.metrics(), 200, { "content-type": metrics.registry.contentType });
   });
   return routes;
@@ -40,6 +42,18 @@ async function measureQueue({ db, metrics, log }: HttpDeps): Promise<void> {
     metrics.oldest.set(Math.max(0, rows.find((row) => row.status === "queued")?.oldestSeconds ?? 0));
   } catch (error) {
     log.warn({ error }, "the queue could not be measured");
+  }
+}
+
+const breakerLevels = { closed: 0, half_open: 1, open: 2 } as const;
+
+async function measureBreakers({ db, metrics, log }: HttpDeps): Promise<void> {
+  try {
+    const rows = await listBreakers(db, { limit: breakersMax });
+    metrics.breakerState.reset();
+    for (const { target, state } of rows) metrics.breakerState.set({ target }, breakerLevels[state]);
+  } catch (error) {
+    log.warn({ error }, "the breakers could not be measured");
   }
 }
 
