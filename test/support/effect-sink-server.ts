@@ -105,11 +105,13 @@ export async function serveEffects(options: SinkOptions): Promise<{ url: string;
 const resultOf = ({ tool, about, key, receipt }: EffectLine) => ({ tool, about, key, receipt });
 
 function strikes(
-  { nth, rate }: FaultRule,
+  { fault, nth, rate }: FaultRule,
   call: { seed: number; tool: string; about: string; nth: number },
 ): boolean {
   if (nth !== undefined) return nth === call.nth;
-  const digest = createHash("sha256").update(`${call.seed}|${call.tool}|${call.about}|${call.nth}`).digest();
+  const digest = createHash("sha256")
+    .update(`${call.seed}|${fault}|${call.tool}|${call.about}|${call.nth}`)
+    .digest();
   return digest.readUInt32BE() / 2 ** 32 < (rate ?? 0);
 }
 

@@ -49,7 +49,8 @@ describe("the effect sink", () => {
   it("does it again each time for a tool that ignores keys", async () => {
     const sink = await sinkWith({ pay: { honoursKeys: false } });
     const receipts = [];
-    for (let n = 0; n < 2; n += 1) receipts.push((await (await send(sink, { key: "k" })).json()).receipt);
+    for (let n = 0; n < 2; n += 1)
+      receipts.push(JSON.stringify(await (await send(sink, { key: "k" })).json()));
     expect(new Set(receipts).size).toBe(2);
     expect(await whats(sink)).toEqual(["committed", "committed"]);
   });
