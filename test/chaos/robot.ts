@@ -67,8 +67,8 @@ async function round(
 }
 
 /** The result goes along, so that the graph holds what the call would have returned. */
-function answerOf(line: EffectLine | undefined): object {
+export function answerOf(line: EffectLine | undefined): object {
   if (line === undefined) return { decision: "ignore" };
   const { tool, about, key, receipt } = line;
-  return { decision: "accept", args: { tool, about, key, receipt } };
+  return { decision: "response", args: JSON.stringify({ tool, about, key, receipt }) };
 }

@@ -34,7 +34,9 @@ export function wrongResults({ threads, ledger, log }: Sides): string[] {
   for (const { thread_id, values, status } of threads) {
     const held = receiptsIn(JSON.parse(values ?? "null"));
     const rows = ledger.filter((row) => row.thread_id === thread_id && row.result !== null);
-    const ledgered = new Set(rows.map(({ result }) => digest(JSON.parse(result ?? "null"))));
+    const ledgered = new Set(
+      rows.flatMap(({ result }) => receiptsIn(JSON.parse(result ?? "null")).map(digest)),
+    );
     for (const receipt of held) {
       const name = `${receipt.tool} of ${receipt.about}`;
       if (!ledgered.has(digest(receipt)))
@@ -46,9 +48,9 @@ export function wrongResults({ threads, ledger, log }: Sides): string[] {
     const digests = new Set(held.map(digest));
     for (const { tool, result, run_status } of rows) {
       if (run_status !== "success" && run_status !== "interrupted") continue;
-      const parsed = JSON.parse(result ?? "null") as unknown;
-      if (receiptsIn(parsed).length > 0 && !digests.has(digest(parsed)))
-        wrong.push(`I7: the ledger has a result of ${tool} that thread ${thread_id} does not hold`);
+      for (const receipt of receiptsIn(JSON.parse(result ?? "null")))
+        if (!digests.has(digest(receipt)))
+          wrong.push(`I7: the ledger has a result of ${tool} that thread ${thread_id} does not hold`);
     }
   }
   return wrong;
