@@ -12,14 +12,14 @@ export interface Exhausted {
   violations: string[];
 }
 
-/** Strikes at every boundary of a scene with each action. */
+/** Strikes at every boundary of a scene with each action. BOUNDARIES, a pattern, picks some to look at one closely. */
 export async function exhaust(
   stage: Stage,
   scene: Scene,
   chosen: readonly Action[],
-  { lanes = lanesMax, only }: { lanes?: number; only?: RegExp } = {},
+  { lanes = lanesMax, only = process.env.BOUNDARIES ?? "" }: { lanes?: number; only?: string } = {},
 ): Promise<Exhausted> {
-  const boundaries = (await recordBoundaries(stage, scene)).filter((name) => only?.test(name) ?? true);
+  const boundaries = (await recordBoundaries(stage, scene)).filter((name) => new RegExp(only).test(name));
   const blows = chosen.flatMap((action) => boundaries.map((boundary) => ({ boundary, action })));
   const result: Exhausted = { points: boundaries.length, runs: 0, notReached: [], violations: [] };
   let next = 0;
@@ -28,6 +28,7 @@ export async function exhaust(
       const { reached, violations } = await strike(stage, scene, blow);
       result.runs += 1;
       if (!reached) result.notReached.push(`${blow.boundary} ${blow.action}`);
+      for (const violation of violations) console.log(violation);
       result.violations.push(...violations);
     }
   };

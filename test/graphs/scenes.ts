@@ -1,5 +1,5 @@
 import { Annotation, END, interrupt, Send, START, StateGraph } from "@langchain/langgraph";
-import { effect, Fatal } from "holdfast";
+import { defineEffect, effect, Fatal } from "holdfast";
 import { send } from "./sink.ts";
 
 const State = Annotation.Root({
@@ -34,23 +34,17 @@ export const approvals = new StateGraph(State)
   .addEdge("report", END)
   .compile();
 
-const undoable =
-  (tool: string) =>
-  async (state: S): Promise<Partial<S>> => {
-    const { sink, about } = state;
-    const receipt = await effect(
-      {
-        name: tool,
-        class: "compensatable",
-        keyLifetimeSeconds: 86_400,
-        args: { sink, about },
-        compensate: ({ args }, key) =>
-          send({ sink: args.sink, tool: `undo-${tool}`, about: args.about }, key),
-      },
-      (key) => send({ sink, tool, about }, key),
-    );
-    return { receipts: [receipt] };
-  };
+/** Declared when the module is loaded, so that another process can undo it. */
+const undoable = (tool: string) => {
+  const call = defineEffect({
+    name: tool,
+    class: "compensatable",
+    keyLifetimeSeconds: 86_400,
+    run: ({ sink, about }: { sink: string; about: string }, { key }) => send({ sink, tool, about }, key),
+    compensate: ({ args: { sink, about } }, key) => send({ sink, tool: `undo-${tool}`, about }, key),
+  });
+  return async ({ sink, about }: S): Promise<Partial<S>> => ({ receipts: [await call({ sink, about })] });
+};
 
 /** Three calls that can be undone, then a failure: all three are undone, the last one first. */
 export const saga = new StateGraph(State)
