@@ -24,7 +24,7 @@ export interface ChaosOptions extends Pick<PlantOptions, "dist" | "workerSetting
 export const chaosDefaults = {
   runs: 500,
   seed: 20_261_120,
-  killMillis: 700,
+  killMillis: 1_200,
   postgresMillis: 20_000,
   secondsMax: 2_400,
   modelFaultRate: 0.1,

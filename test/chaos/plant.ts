@@ -29,7 +29,7 @@ export interface Plant {
   api: HoldfastProcess;
   /** Workers that are up now, by place; a killed one is replaced by itself. */
   workers: (HoldfastProcess | undefined)[];
-  /** Kills the worker at this place, or the next one that is up. False when none is. */
+  /** Kills the worker at this place, or the next one that has been up long enough. False when none has. */
   killWorker(place: number): boolean;
   /** The postmaster dies as by a power cut and is started again on the same port. */
   crashPostgres(): Promise<void>;
@@ -98,17 +98,27 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
   };
 }
 
+/**
+ * A worker may be killed when it has been up for twice the time that its start took. In that time it can start a
+ * process for suspects and get some done: killed sooner, on a slow machine, nobody would ever get on.
+ */
+const upPerStart = 2;
+
 /** Keeps a worker at each place: the next one starts when one has died. */
 function startWorkers({ workers }: PlantOptions, start: (nth: number) => Promise<HoldfastProcess>) {
+  const mayDieAt = Array.from({ length: workers }, () => 0);
   const up: (HoldfastProcess | undefined)[] = Array.from({ length: workers }, () => undefined);
   let started = 0;
   let stopping = false;
   const keep = async (place: number): Promise<void> => {
     while (!stopping) {
       started += 1;
+      const began = performance.now();
       const worker = await start(started).catch(() => undefined);
       if (worker === undefined) continue;
       if (stopping) return worker.end();
+      const now = performance.now();
+      mayDieAt[place] = now + upPerStart * (now - began);
       up[place] = worker;
       await worker.exited;
       up[place] = undefined;
@@ -121,7 +131,7 @@ function startWorkers({ workers }: PlantOptions, start: (nth: number) => Promise
       for (let n = 0; n < workers; n += 1) {
         const at = (place + n) % workers;
         const victim = up[at];
-        if (victim === undefined) continue;
+        if (victim === undefined || performance.now() < (mayDieAt[at] ?? 0)) continue;
         up[at] = undefined;
         victim.kill("SIGKILL");
         return true;
