@@ -10,7 +10,7 @@ import { type EffectSink, startEffectSink } from "../support/effect-sink.ts";
 import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
 import { type ModelServer, startModelServer } from "../support/model-server.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
-import { openOf, type Play, playScene, type Send } from "./play.ts";
+import { type Play, playScene, type Send } from "./play.ts";
 import { agentScript, type Scene } from "./scene.ts";
 
 /** What all plays share: the outside world, the model, the graphs. */
@@ -19,8 +19,14 @@ export interface Stage {
   sink: EffectSink;
   registry: Registry;
   /** The compiled program as the victim, with a database of its own behind `url`. */
-  startVictim(url: string, failpoints: object): Promise<HoldfastProcess>;
+  startVictim(url: string, failpoints: object, program?: Program): Promise<HoldfastProcess>;
   close(): Promise<void>;
+}
+
+/** Another build of the program, or settings of its own. */
+export interface Program {
+  dist?: string;
+  environment?: Record<string, string>;
 }
 
 const graphs = path.resolve(import.meta.dirname, "../graphs/scenes.json");
@@ -38,15 +44,20 @@ export async function openStage(): Promise<Stage> {
     folder,
     sink,
     registry: await loadRegistry(graphs, (url) => import(url)),
-    startVictim: (url, failpoints) =>
-      startHoldfast({
-        ...settings,
-        DATABASE_URL: url,
-        LANGGRAPH_JSON: "test/graphs/scenes.json",
-        POLL_MILLIS: "100",
-        WORKER_ID: "victim",
-        HOLDFAST_FAILPOINTS: JSON.stringify(failpoints),
-      }),
+    startVictim: (url, failpoints, { dist, environment } = {}) =>
+      startHoldfast(
+        {
+          ...settings,
+          DATABASE_URL: url,
+          LANGGRAPH_JSON: "test/graphs/scenes.json",
+          POLL_MILLIS: "100",
+          LEASE_SECONDS: "5",
+          WORKER_ID: randomUUID(),
+          HOLDFAST_FAILPOINTS: JSON.stringify(failpoints),
+          ...environment,
+        },
+        dist === undefined ? {} : { dist },
+      ),
     async close() {
       await Promise.all([sink.stop(), model.stop()]);
       await rm(folder, { recursive: true, force: true });
@@ -116,6 +127,17 @@ export async function finish(performance: Performance): Promise<void> {
   }
 }
 
+/** The same by a process of its own, for programs other than this one. It waits for what has to wait. */
+export async function finishWith(stage: Stage, performance: Performance, program: Program): Promise<void> {
+  const heir = await stage.startVictim(performance.database.url, {}, program);
+  try {
+    const never = new AbortController().signal;
+    await playScene(performance, overHttp(heir, never), never);
+  } finally {
+    await heir.end();
+  }
+}
+
 const lookMillis = 50;
 
 /** Sets the clock of this runtime's database sessions to the next due time whenever nothing else is left to do. */
@@ -131,8 +153,3 @@ async function skipWaits({ runtime }: Performance, done: AbortSignal): Promise<v
     if (due !== undefined && due !== null) runtime.clock.set(new Date(due.getTime() + 1));
   }
 }
-
-export const isQuiet = async ({ db }: Play): Promise<boolean> => {
-  const { open, questions } = await openOf(db);
-  return open === 0 && questions.length === 0;
-};

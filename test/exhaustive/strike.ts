@@ -9,7 +9,15 @@ import { resultViolations, violations } from "../support/invariants.ts";
 import { type PostgresProxy, startPostgresProxy } from "../support/postgres-proxy.ts";
 import { playScene } from "./play.ts";
 import type { Scene } from "./scene.ts";
-import { finish, openPerformance, overHttp, type Performance, type Stage } from "./stage.ts";
+import {
+  finish,
+  finishWith,
+  openPerformance,
+  overHttp,
+  type Performance,
+  type Program,
+  type Stage,
+} from "./stage.ts";
 
 /**
  * What is done at a boundary. `cut` resets the link before the next statement is sent; `execute-then-fail` after the
@@ -39,6 +47,15 @@ export async function recordBoundaries(stage: Stage, scene: Scene): Promise<stri
   }
 }
 
+export interface Blow {
+  boundary: string;
+  action: Action;
+  /** The program that is struck, where it is not the build of this repository. */
+  victim?: Program;
+  /** The program that finishes; a runtime of this process where nothing is said. */
+  heir?: Program;
+}
+
 export interface Struck {
   /** False when the play went past without this boundary: parallel calls may share a write, or not. */
   reached: boolean;
@@ -49,7 +66,7 @@ export interface Struck {
 export async function strike(
   stage: Stage,
   scene: Scene,
-  { boundary, action }: { boundary: string; action: Action },
+  { boundary, action, victim: struckProgram, heir }: Blow,
 ): Promise<Struck> {
   const performance = await openPerformance(stage, scene);
   const [name = "", nth] = boundary.split("#");
@@ -58,7 +75,7 @@ export async function strike(
   const at = { name, nth: Number(nth), action: linked ? "SIGSTOP" : action };
   const proxy = linked ? await proxyBefore(performance.database.url) : undefined;
   const url = proxy?.url(performance.database.url) ?? performance.database.url;
-  const victim = await stage.startVictim(url, { record, at });
+  const victim = await stage.startVictim(url, { record, at }, struckProgram);
   const struck = new AbortController();
   const playing = playScene(performance, overHttp(victim, struck.signal), struck.signal).then(
     () => true,
@@ -69,7 +86,7 @@ export async function strike(
       untilStruck(victim, { record, boundary, action: at.action }),
       playing.then(() => false),
     ]);
-    await after({ performance, victim, action, proxy, playing, struck, reached });
+    await after({ stage, performance, victim, action, proxy, playing, struck, reached, heir });
     const broken = await verdict(performance, { victimEndedRun: action === "throw" });
     return { reached, violations: broken.map((line) => `${scene.name} ${boundary} ${action}: ${line}`) };
   } catch (error) {
@@ -85,6 +102,8 @@ export async function strike(
 }
 
 interface Aftermath {
+  stage: Stage;
+  heir: Program | undefined;
   performance: Performance;
   victim: HoldfastProcess;
   action: Action;
@@ -96,14 +115,14 @@ interface Aftermath {
 
 /** From the blow to the end of the scene. */
 async function after(aftermath: Aftermath): Promise<void> {
-  const { performance, victim, action, proxy, playing, struck, reached } = aftermath;
+  const { stage, performance, victim, action, proxy, playing, struck, reached, heir } = aftermath;
   if (proxy !== undefined && reached) await cutNext(proxy, victim, action);
   // Thrown or cut, the victim lives: it may get to the end by itself, and the second worker takes what is left.
   if (action === "throw" || proxy !== undefined) await Promise.race([playing, sleep(livingMillisMax)]);
   struck.abort();
   if (action !== "SIGSTOP" && action !== "hang") await victim.end();
   await expireLeases(performance.runtime.db);
-  await finish(performance);
+  await (heir === undefined ? finish(performance) : finishWith(stage, performance, heir));
   if (action !== "SIGSTOP") return;
   victim.kill("SIGCONT");
   await sleep(zombieMillis);

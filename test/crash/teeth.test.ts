@@ -1,0 +1,102 @@
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Scene, scenes } from "../exhaustive/scene.ts";
+import { openStage, type Program, type Stage } from "../exhaustive/stage.ts";
+import { type Action, strike } from "../exhaustive/strike.ts";
+import { type Mutation, mutantOf } from "../support/mutant.ts";
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await openStage();
+});
+afterAll(() => stage.close());
+
+const approvals = scenes.find(({ name }) => name === "approvals") as Scene;
+
+interface Tooth {
+  protection: string;
+  mutations: Mutation[];
+  action: Action;
+  boundaries: string[];
+  /** By how much the struck process is ahead of the one that finishes. */
+  skewMinutes?: number;
+}
+
+const teeth: Tooth[] = [
+  {
+    protection: "the fence",
+    mutations: [
+      {
+        file: "src/db/queries/checkpoint-writes.js",
+        from: /select run_id, epoch from holdfast\.runs\s+where run_id = \$1 and thread_id = \$2::text::uuid and epoch = \$3 and status = 'running' for share/,
+        to: "select run_id, $3::bigint as epoch from holdfast.runs where run_id = $1 and thread_id = $2::text::uuid",
+      },
+    ],
+    action: "SIGSTOP",
+    boundaries: ["checkpoint.before_commit#2", "checkpoint.before_commit#3"],
+  },
+  {
+    protection: "sync durability",
+    mutations: [{ file: "src/engine/attempt.js", from: /durability: "sync"/, to: 'durability: "exit"' }],
+    action: "SIGKILL",
+    boundaries: ["effect.performed#1", "effect.succeeded#1", "settle.before#1"],
+  },
+  {
+    protection: "the ledger",
+    mutations: [
+      {
+        file: "src/effects/effect.js",
+        from: /return runtime\.perform\(\{/,
+        to: "return dispatch(String(Math.random())); runtime.perform({",
+      },
+    ],
+    action: "SIGKILL",
+    boundaries: ["write.before_commit#1", "write.before_commit#2", "settle.before#1"],
+  },
+  {
+    protection: "the order by seq",
+    mutations: [
+      {
+        file: "src/db/queries/checkpoint-reads.js",
+        from: /order by cp\.seq desc limit 1/,
+        to: "order by cp.checkpoint_id desc limit 1",
+      },
+    ],
+    action: "SIGKILL",
+    boundaries: ["settle.after#1", "decision.taken#1", "resume.begun#1"],
+    skewMinutes: 10,
+  },
+];
+
+const skewed = (minutes: number): Record<string, string> => ({
+  SKEW_MINUTES: String(minutes),
+  NODE_OPTIONS: `--import=${path.resolve(import.meta.dirname, "../support/skewed-clock.mjs")}`,
+});
+
+/** Strikes at one boundary after the other until a promise is broken; what was broken. */
+async function bitten({ action, boundaries, skewMinutes }: Tooth, program: Program): Promise<string[]> {
+  const environment = skewMinutes === undefined ? {} : skewed(skewMinutes);
+  for (const boundary of boundaries) {
+    const victim = { ...program, environment };
+    const { violations } = await strike(stage, approvals, { boundary, action, victim, heir: program });
+    if (violations.length > 0) return violations;
+  }
+  return [];
+}
+
+describe.each(teeth)("with $protection", (tooth) => {
+  it("in the program no promise is broken", async () => {
+    expect(await bitten(tooth, {})).toEqual([]);
+  });
+
+  it("out of the program, and nothing else changed, these checks go red", async () => {
+    const mutant = await mutantOf(tooth.mutations);
+    try {
+      const violations = await bitten(tooth, { dist: mutant.dist });
+      console.log(`without ${tooth.protection}: ${violations.slice(0, 3).join("\n")}`);
+      expect(violations).not.toEqual([]);
+    } finally {
+      await mutant.remove();
+    }
+  });
+});
