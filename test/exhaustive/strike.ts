@@ -27,8 +27,10 @@ export const actions = ["SIGKILL", "SIGSTOP", "throw", "hang", "cut", "execute-t
 export type Action = (typeof actions)[number];
 
 const lookMillis = 20;
-/** After SIGCONT a zombie gets this long to do harm. */
-const zombieMillis = 400;
+/** After SIGCONT a zombie gets this long to do harm, or to say that it has lost its lease. */
+const zombieMillisMax = 3_000;
+/** What it sent before it said so has arrived by then. */
+const zombieMillis = 300;
 
 /** Every boundary that a play of this scene passes, in order, as the program itself records them. */
 export async function recordBoundaries(stage: Stage, scene: Scene): Promise<string[]> {
@@ -125,8 +127,13 @@ async function after(aftermath: Aftermath): Promise<void> {
   await (heir === undefined ? finish(performance) : finishWith(stage, performance, heir));
   if (action !== "SIGSTOP") return;
   victim.kill("SIGCONT");
+  const deadline = Date.now() + zombieMillisMax;
+  while (Date.now() < deadline && !hasLostLease(victim)) await sleep(lookMillis);
   await sleep(zombieMillis);
 }
+
+const hasLostLease = ({ lines }: HoldfastProcess): boolean =>
+  lines.some(({ msg }) => String(msg).includes("lease lost"));
 
 /** A victim that was only thrown at, or cut off, gets this long before the second worker comes. */
 const livingMillisMax = 1_500;
