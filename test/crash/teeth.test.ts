@@ -22,19 +22,8 @@ interface Tooth {
   skewMinutes?: number;
 }
 
+/** The fence is taken out in zombie.test.ts. */
 const teeth: Tooth[] = [
-  {
-    protection: "the fence",
-    mutations: [
-      {
-        file: "src/db/queries/checkpoint-writes.js",
-        from: /select run_id, epoch from holdfast\.runs\s+where run_id = \$1 and thread_id = \$2::text::uuid and epoch = \$3 and status = 'running' for share/,
-        to: "select run_id, $3::bigint as epoch from holdfast.runs where run_id = $1 and thread_id = $2::text::uuid",
-      },
-    ],
-    action: "SIGSTOP",
-    boundaries: ["checkpoint.before_commit#3", "checkpoint.before_commit#2"],
-  },
   {
     protection: "sync durability",
     mutations: [{ file: "src/engine/attempt.js", from: /durability: "sync"/, to: 'durability: "exit"' }],

@@ -12,7 +12,7 @@ interface Invariant {
 const invariants: readonly Invariant[] = [
   {
     name: "I2: runs that ended more than once",
-    text: `select run_id from holdfast.run_attempts where outcome in ('success', 'dead', 'cancelled')
+    text: `select run_id from holdfast.run_attempts where outcome in ('success', 'dead', 'cancelled', 'compensated')
             group by run_id having count(*) > 1`,
   },
   {
