@@ -70,7 +70,7 @@ export interface ModelServer {
 }
 
 const bodyBytesMax = 10_000_000;
-const requestsMax = 10_000;
+const requestsMaxDefault = 10_000;
 const arrivalWaitMs = 20_000;
 
 export const say = (text: string): ScriptedAnswer => ({ kind: "text", text });
@@ -78,7 +78,13 @@ export const say = (text: string): ScriptedAnswer => ({ kind: "text", text });
 export const reply = (value: unknown): ScriptedAnswer => ({ kind: "json", value });
 
 /** An OpenAI-compatible server that says what the test wrote down, in that order. */
-export async function startModelServer({ script }: { script: Script }): Promise<ModelServer> {
+export async function startModelServer({
+  script,
+  requestsMax = requestsMaxDefault,
+}: {
+  script: Script;
+  requestsMax?: number;
+}): Promise<ModelServer> {
   let current = script;
   let used = 0;
   const requests: RecordedRequest[] = [];

@@ -1,0 +1,25 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { exhaust, summary } from "../exhaustive/lanes.ts";
+import { scenes } from "../exhaustive/scene.ts";
+import { openStage, type Stage } from "../exhaustive/stage.ts";
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await openStage();
+});
+afterAll(() => stage.close());
+
+/** Calls of one step may share a write or not, so that a few boundaries come and go. */
+const notReachedShareMax = 0.1;
+
+describe("kill -9 at every boundary", () => {
+  it.each(scenes)("of $name leaves a second worker to finish it, judged by the sink's log", async (scene) => {
+    const result = await exhaust(stage, scene, ["SIGKILL"]);
+    console.log(summary(`SIGKILL, ${scene.name}`, result));
+    expect(result.violations).toEqual([]);
+    expect(result.points).toBeGreaterThan(20);
+    expect(result.notReached.length, result.notReached.join(" ")).toBeLessThanOrEqual(
+      result.runs * notReachedShareMax,
+    );
+  });
+});

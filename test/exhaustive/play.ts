@@ -1,0 +1,106 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Queryable } from "../../src/db/query.ts";
+import { answerOf } from "../chaos/robot.ts";
+import type { EffectSink } from "../support/effect-sink.ts";
+import type { Scene } from "./scene.ts";
+
+export type Send = (pathname: string, init?: RequestInit) => Promise<Response>;
+
+/** One play of a scene on one thread. It can be played again from the start, by another server, after any crash. */
+export interface Play {
+  scene: Scene;
+  threadId: string;
+  about: string;
+  acknowledged: Set<string>;
+  db: Queryable;
+  sink: EffectSink;
+}
+
+const lookMillis = 25;
+const playMillisMax = 25_000;
+
+/** Starts the run, answers what is asked, and waits until nothing is open. Throws when `given up` or too late. */
+export async function playScene(play: Play, send: Send, givenUp: AbortSignal): Promise<void> {
+  const { run_id } = await post(play, send, `/threads/${play.threadId}/runs`, {
+    assistant_id: play.scene.name,
+    if_not_exists: "create",
+    stream_mode: ["values", "updates"],
+    input: play.scene.input({ sink: play.sink.url, about: play.about }),
+  });
+  play.acknowledged.add(String(run_id));
+  const deadline = Date.now() + playMillisMax;
+  while (Date.now() < deadline) {
+    givenUp.throwIfAborted();
+    const { open, questions } = await openOf(play.db);
+    if (open === 0 && questions.length === 0) return;
+    if (open === 0) await answer(play, send, questions[0] as Question);
+    await sleep(lookMillis);
+  }
+  throw new Error(`not at its end after ${playMillisMax} ms`);
+}
+
+async function post(
+  { threadId }: Play,
+  send: Send,
+  pathname: string,
+  body: object,
+): Promise<Record<string, unknown>> {
+  const response = await send(pathname, {
+    method: "POST",
+    headers: { "content-type": "application/json", "idempotency-key": `${threadId}:${pathname}` },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${pathname}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as Record<string, unknown>;
+}
+
+interface Question {
+  escalation_id: string;
+  effect_id: string | null;
+  payload: string;
+}
+
+export async function openOf(db: Queryable): Promise<{ open: number; questions: Question[] }> {
+  const { rows: runs } = await db.query({
+    text: "select run_id from holdfast.runs where status in ('queued', 'blocked', 'running')",
+    values: [],
+  });
+  const { rows: questions } = await db.query({
+    text: `select escalation_id, effect_id, payload from holdfast.escalations
+            where status = 'open' order by created_at, ordinal, escalation_id`,
+    values: [],
+  });
+  return { open: runs.length, questions: questions as unknown as Question[] };
+}
+
+/** About an effect, by what the sink has written down; about anything else, as the scene says. */
+async function answer(
+  { scene, sink, about, db }: Play,
+  send: Send,
+  { escalation_id, effect_id, payload }: Question,
+): Promise<void> {
+  const body =
+    effect_id === null
+      ? { resume: scene.answer?.(JSON.parse(payload)) }
+      : answerOf(await lineOf({ db, sink, about }, effect_id));
+  const response = await send(`/escalations/${escalation_id}/decide`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  // Answered already: a crash may have come between the answer and its reply.
+  if (!response.ok && response.status !== 409)
+    throw new Error(`decide: ${response.status} ${await response.text()}`);
+  await response.arrayBuffer().catch(() => undefined);
+}
+
+async function lineOf({ db, sink, about }: Pick<Play, "db" | "sink" | "about">, effectId: string) {
+  const { rows } = await db.query({
+    text: "select tool from holdfast.effects where effect_id = $1",
+    values: [effectId],
+  });
+  const lines = await sink.lines();
+  return lines.find(
+    (line) => line.about === about && line.tool === rows[0]?.tool && line.what === "committed",
+  );
+}
