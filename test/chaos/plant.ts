@@ -99,10 +99,10 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
 }
 
 /**
- * A worker may be killed when it has been up for twice the time that its start took. In that time it can start a
+ * A worker may be killed when it has been up for one and a half times as long as its start took. In that time it can start a
  * process for suspects and get some done: killed sooner, on a slow machine, nobody would ever get on.
  */
-const upPerStart = 2;
+const upPerStart = 1.5;
 
 /** Keeps a worker at each place: the next one starts when one has died. */
 function startWorkers({ workers }: PlantOptions, start: (nth: number) => Promise<HoldfastProcess>) {

@@ -27,6 +27,7 @@ export const actions = ["SIGKILL", "SIGSTOP", "throw", "hang", "cut", "execute-t
 export type Action = (typeof actions)[number];
 
 const lookMillis = 20;
+const traceMillisMax = 1_000;
 /** After SIGCONT a zombie gets this long to do harm, or to say that it has lost its lease. */
 const zombieMillisMax = 3_000;
 /** What it sent before it said so has arrived by then. */
@@ -84,10 +85,10 @@ export async function strike(
     () => false,
   );
   try {
-    const reached = await Promise.race([
-      untilStruck(victim, { record, boundary, action: at.action }),
-      playing.then(() => false),
-    ]);
+    const told = untilStruck(victim, { record, boundary, action: at.action });
+    // A play may end, or fail, in the moment of the blow: its trace comes a little later.
+    const over = playing.then(() => Promise.race([told, sleep(traceMillisMax, false)]));
+    const reached = await Promise.race([told, over]);
     await after({ stage, performance, victim, action, proxy, playing, struck, reached, heir });
     const broken = await verdict(performance, { victimEndedRun: action === "throw" });
     return { reached, violations: broken.map((line) => `${scene.name} ${boundary} ${action}: ${line}`) };
