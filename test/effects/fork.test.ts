@@ -1,6 +1,6 @@
 import { interrupt } from "@langchain/langgraph";
 import { describe, expect, it } from "vitest";
-import { effectsBehind } from "../../src/db/queries/effect-reads.ts";
+import { effectsBehind } from "../../src/db/queries/forks.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { effect } from "../../src/effects/effect.ts";
 import { createRun } from "../../src/queue/create.ts";
@@ -20,7 +20,7 @@ function till() {
 }
 
 /** A run that starts where the thread's first effect was performed. */
-async function fork(bench: Bench, threadId: string, policy: "reuse" | "repeat" | null): Promise<RunRow> {
+async function fork(bench: Bench, threadId: string, policy: "reuse" | "repeat"): Promise<RunRow> {
   const { db, clock } = bench.runtime;
   const [first] = await ledgerRows(bench.runtime);
   const kwargs = {
@@ -28,15 +28,9 @@ async function fork(bench: Bench, threadId: string, policy: "reuse" | "repeat" |
     checkpoint: { checkpoint_id: String(first?.checkpoint_id) },
     stream_mode: ["values"],
   };
-  // Delayed, so that it has its policy before a worker sees it.
-  const { run } = await createRun(db, runRequest({ graphId: "any", threadId, kwargs, afterSeconds: 600 }));
-  await rowsOf(
-    bench.runtime,
-    "update holdfast.runs set effects_policy = $2 where run_id = $1",
-    run.run_id,
-    policy,
-  );
-  clock.advance(601_000);
+  const request = runRequest({ graphId: "any", threadId, kwargs, effectsPolicy: policy });
+  const { run } = await createRun(db, request);
+  bench.runtime.bus.publish("queue", threadId);
   const forward = setInterval(() => clock.advance(1_000), 20);
   return untilEnded(bench.runtime, run.run_id).finally(() => clearInterval(forward));
 }
@@ -129,7 +123,7 @@ describe("the effects behind a checkpoint", () => {
     );
     const behind: unknown[] = [];
     for (const { checkpoint_id } of chain) {
-      const place = { threadId, checkpointNs: "", checkpointId: String(checkpoint_id) };
+      const place = { threadId, checkpointId: String(checkpoint_id), limit: 10, strict: true };
       behind.push((await effectsBehind(bench.runtime.db, place)).map(({ tool }) => tool));
     }
     // Input, the start that the step runs on, its end.

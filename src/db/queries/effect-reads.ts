@@ -91,18 +91,6 @@ interface Behind {
   checkpointId: string;
 }
 
-/**
- * What lies behind a fork: effects of the thread that were sent and whose step is not an ancestor of the checkpoint,
- * `read`s aside. A step in a subgraph counts with the checkpoint of `checkpointNs` that it ran under.
- */
-export const effectsBehind = query({
-  name: "effect.behind",
-  text: `${behind} and e.state in ('dispatched', 'unknown', 'escalated', 'succeeded', 'reconciled_done')
- order by e.prepared_at, e.ordinal`,
-  values: (p: Behind) => [p.threadId, p.checkpointNs, p.checkpointId],
-  row: asEffect,
-});
-
 /** The same call behind a fork, that the fork's own runs neither made nor took the result of yet. */
 export const reusableEffect = query({
   name: "effect.reusable",
