@@ -60,7 +60,10 @@ export async function deleteRun({ db, bus }: { db: Database; bus: Bus }, name: R
   bus.publish("queue", name.threadId);
 }
 
-/** Deletes a thread with its runs and checkpoints; late writes of a run under way find no lease. Throws NotFound. */
+/**
+ * Deletes a thread with its runs and checkpoints; late writes of a run under way find no lease. Throws NotFound, and
+ * Conflict while a compensation is open: nobody would ever undo the rest.
+ */
 export async function deleteThread(
   { db, bus }: { db: Database; bus: Bus },
   { tenant, threadId }: { tenant: string; threadId: string },
@@ -69,6 +72,8 @@ export async function deleteThread(
     if (one(await lockThread(tx, { threadId, tenant })) === undefined) {
       throw new NotFound(`Thread with ID ${threadId} not found`);
     }
+    const open = (await openRuns(tx, { threadId })).find(({ kind }) => kind === "compensation");
+    if (open !== undefined) throw uncuttable(open, "cut by deleting its thread");
     await threads.deleteThread(tx, { threadId, tenant });
     await checkpoints.deleteCheckpoints(tx, { threadId });
   });

@@ -51,12 +51,11 @@ export interface Rest {
   error: string | null;
 }
 
-/** What the thread shows when its compensation does not run: the end of the run before it. */
-export async function restAfter(tx: Queryable, run: RunRow): Promise<Rest> {
-  const ended =
-    run.compensates === null ? undefined : one(await compensations.endedRun(tx, { runId: run.compensates }));
-  const failed = ended?.status === "error" || ended?.status === "timeout";
-  return failed ? { status: "error", error: ended.error?.message ?? null } : { status: null, error: null };
+/** What the thread shows when its compensation does not run: the end of its last run. */
+export async function restAfter(tx: Queryable, { thread_id: threadId }: RunRow): Promise<Rest> {
+  const last = one(await compensations.lastBegun(tx, { threadId }));
+  const failed = last?.status === "error" || last?.status === "timeout";
+  return failed ? { status: "error", error: last.error?.message ?? null } : { status: null, error: null };
 }
 
 /** The effect at which a compensation stopped; undefined when everything is undone. */

@@ -97,7 +97,7 @@ export interface RedriveResult {
 
 /**
  * Redrives those that are meant, oldest first or in the order they are named, each in a transaction of its own. At a rate each one gets a later due time
- * than the one before it: the queue keeps the pace, and nobody has to stay.
+ * than the one before it: the queue keeps the pace, and nobody has to stay. Later runs of their threads wait behind them.
  */
 export async function redriveMany(
   deps: { db: Database; bus: Bus },

@@ -86,7 +86,8 @@ export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}):
   });
   for (const { threadId, tenant } of old) {
     await deleteThread({ db, bus }, { threadId, tenant }).catch((error: unknown) => {
-      if (!(error instanceof NotFound)) throw error;
+      // Somebody deleted it, or started a run there just now.
+      if (!(error instanceof NotFound || error instanceof Conflict)) throw error;
     });
   }
   const keys = await threads.pruneIdempotencyKeys(db, { olderThanSeconds: idempotencySecondsMax });

@@ -157,7 +157,7 @@ describe("dead letters", () => {
     expect(due).toEqual(["2031-01-01T00:00:00.000Z", "2031-01-01T00:00:02.000Z", "2031-01-01T00:00:04.000Z"]);
     const [now, later, last] = json.results.map((one: { redrive_run_id: string }) => one.redrive_run_id);
     expect((await finished(now)).status).toBe("success");
-    expect((await runById(runtime.db, later)).status).toBe("blocked");
+    expect((await runById(runtime.db, later)).status).toBe("queued");
     runtime.clock.advance(4_000);
     expect(logOf(await finished(last))).toEqual(["planned", "paid", "told"]);
     expect(world.paid).toHaveLength(4);
@@ -356,5 +356,24 @@ describe("old dead letters", () => {
     expect(await runById(runtime.db, old.run)).toBeUndefined();
     expect(await runById(runtime.db, alone.run)).toBeDefined();
     expect((await send("GET", `/threads/${old.thread}`)).json.values.log).toContain("told");
+  });
+});
+
+describe("a redrive that waits for its turn", () => {
+  it("is not overtaken by a new run of its thread: it would find the state gone that it goes on from", async () => {
+    const [first, second] = (await dead({ fail: "x 1" }, { fail: "x 2" })) as [Started, Started];
+    world.broken = false;
+    runtime.clock.set(new Date("2031-01-01T00:00:00Z"));
+    const body = { run_ids: [first.run, second.run], rate_per_second: 0.1 };
+    const { json } = await send("POST", "/dead-letters/redrive", body);
+    const redrive = json.results[1].redrive_run_id;
+    const { run: next } = await start({}, second.thread);
+    const work = runtime.work();
+    await untilEnded(runtime, json.results[0].redrive_run_id);
+    runtime.clock.advance(10_000);
+    const [redriven, after] = [await untilEnded(runtime, redrive), await untilEnded(runtime, next)];
+    await work.stop(2_000);
+    expect(logOf(redriven)).toEqual(["planned", "paid", "told"]);
+    expect(logOf(after)).toEqual(["planned", "paid", "told", "planned", "paid", "told"]);
   });
 });

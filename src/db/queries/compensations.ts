@@ -279,13 +279,11 @@ on conflict do nothing returning escalation_id`,
   row: (raw) => raw.escalation_id as string,
 });
 
-/** The run that was compensated, when it is still the last one that its thread has begun. */
-export const endedRun = query({
-  name: "compensation.ended_run",
+/** The last run of a thread that began, compensations aside. */
+export const lastBegun = query({
+  name: "compensation.last_begun",
   text: `
-select r.* from holdfast.runs r
- where r.run_id = $1 and not exists (select 1 from holdfast.runs l
-         where l.thread_id = r.thread_id and l.seq > r.seq and l.kind = 'graph' and l.started_at is not null)`,
-  values: (p: { runId: string }) => [p.runId],
+select * from holdfast.runs where thread_id = $1 and kind = 'graph' and started_at is not null order by seq desc limit 1`,
+  values: (p: { threadId: string }) => [p.threadId],
   row: asRun,
 });

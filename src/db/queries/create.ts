@@ -51,14 +51,17 @@ export interface NewRun {
   effectsPolicy?: EffectsPolicy | null;
 }
 
-/** Queued when the thread has no head and the run is due, else blocked. The run starts from the thread's epoch. */
+/**
+ * Queued when the thread has no head and the run is due, else blocked. A redrive is the head also while it waits for
+ * its time: it goes on from the thread as it is now, and no other run may change that. It starts from the thread's epoch.
+ */
 export const insertRun = query({
   name: "run.insert",
   text: `
 insert into holdfast.runs (run_id, tenant, thread_id, assistant_id, graph_id, multitask_strategy, available_at, delayed,
                            temporary, kwargs, metadata, resume, attempts_max, redrive_of, effects_policy, epoch, status)
 select $1, $2, $3, $4, $5, $6, holdfast.now() + $7 * interval '1 second', $7 > 0, $8, $9, $10, $11, $12, $13, $14, t.epoch,
-       case when $7 > 0
+       case when ($7 > 0 and $13::uuid is null)
               or exists (select 1 from holdfast.runs o where o.thread_id = $3 and o.status in ('queued', 'running'))
             then 'blocked' else 'queued' end
   from holdfast.threads t where t.thread_id = $3

@@ -152,7 +152,7 @@ returning run_id`,
 
 /**
  * Removes rows of dead letters that were discarded long ago. What the thread shows stays: its newest run is kept, and
- * so is a run that another one continues or undoes. Checkpoints and effects are the thread's.
+ * so is a run that another one continues or undoes, and one that asks a human. Checkpoints and effects are the thread's.
  */
 export const removeDiscarded = query({
   name: "dead_letter.remove_discarded",
@@ -163,6 +163,7 @@ delete from holdfast.runs where status in ('error', 'timeout') and run_id in (
      and exists (select 1 from holdfast.runs l where l.thread_id = r.thread_id and l.seq > r.seq)
      and not exists (select 1 from holdfast.runs n where n.redrive_of = r.run_id)
      and not exists (select 1 from holdfast.runs c where c.compensates = r.run_id)
+     and not exists (select 1 from holdfast.escalations q where q.thread_id = r.thread_id and q.run_id = r.run_id and q.status = 'open')
    order by r.discarded_at limit $2)
 returning run_id`,
   values: (p: { days: number; limit: number }) => [p.days, p.limit],

@@ -91,10 +91,17 @@ update holdfast.runs
   row: asRun,
 });
 
-/** Whether this holder has committed a step. */
+/** A holder has got on when it committed a step or, as a compensation, undid an effect. */
+const progressed = `(
+  exists (select 1 from public.checkpoints c
+           where c.thread_id = r.thread_id::text and c.run_id = r.run_id and c.epoch = r.epoch)
+  or exists (select 1 from holdfast.effects e
+              where e.run_id = r.run_id and e.epoch = r.epoch and e.compensates is not null and e.state = 'succeeded'))`;
+
+/** Whether this holder has got on. */
 export const hasProgressed = query({
   name: "settle.has_progressed",
-  text: "select exists (select 1 from public.checkpoints where run_id = $1 and epoch = $2) as progressed",
+  text: `select ${progressed} as progressed from holdfast.runs r where r.run_id = $1 and r.epoch = $2`,
   values: (p: Lease) => [p.runId, p.epoch],
   row: (raw) => raw.progressed as boolean,
 });
@@ -210,7 +217,7 @@ update holdfast.threads t
 export const expiredLeases = query({
   name: "reap.expired",
   text: `
-select r.*, exists (select 1 from public.checkpoints c where c.thread_id = r.thread_id::text and c.run_id = r.run_id and c.epoch = r.epoch) as progressed
+select r.*, ${progressed} as progressed
   from holdfast.runs r
  where status = 'running' and lease_until < holdfast.now()
    and ($1::boolean or pg_postmaster_start_time() < clock_timestamp() - $2 * interval '1 second')
