@@ -29,6 +29,7 @@ const settings = z.object({
   REAP_MILLIS: whole(50, 60_000).default(1_000),
   DATABASE_CONNECTIONS: whole(2, 1_000).default(20),
   LISTEN_NOTIFY: flag.default(true),
+  PREPARED_STATEMENTS: flag.default(true),
   BODY_BYTES: whole(1_024, 268_435_456).default(1_048_576),
   HEARTBEAT_SECONDS: whole(1, 60).default(5),
   DEAD_LETTER_DAYS: whole(0, 36_500).default(0),

@@ -26,6 +26,8 @@ export interface RuntimeOptions {
   url: string;
   connectionsMax: number;
   listen: boolean;
+  /** False behind a pooler in transaction mode; true where it is not said. */
+  prepared?: boolean;
   registry: Registry;
   log: Log;
   tracing: boolean;
@@ -49,8 +51,9 @@ export interface Runtime {
 
 /** What every role needs. The schema is up to date already. */
 export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const { url, connectionsMax, listen, registry, log, onCheckout } = options;
-  const db = openDatabase({ url, connectionsMax, ...(onCheckout === undefined ? {} : { onCheckout }) });
+  const { url, connectionsMax, listen, prepared = true, registry, log, onCheckout } = options;
+  const hooks = onCheckout === undefined ? {} : { onCheckout };
+  const db = openDatabase({ url, connectionsMax, prepared, ...hooks });
   const bus = openBus({
     db,
     listen,

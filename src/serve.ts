@@ -149,6 +149,7 @@ export async function openRoleRuntime(config: Config, log: Log, url: string): Pr
     url,
     connectionsMax: config.DATABASE_CONNECTIONS,
     listen: config.LISTEN_NOTIFY,
+    prepared: config.PREPARED_STATEMENTS,
     registry: await loadRegistry(path.resolve(config.LANGGRAPH_JSON), await typescriptImporter()),
     log,
     modelConcurrencyMax: config.MODEL_CONCURRENCY,

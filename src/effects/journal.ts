@@ -35,6 +35,8 @@ export interface JournaledCall {
   putOff(error: Error): Promise<void>;
   /** Stores the answer. Nothing may act on it before this has returned. */
   answered(stored: StoredAnswer): Promise<void>;
+  /** It is over. Without an answer its place is the next equal request's, which a repeated step then finds answered. */
+  close(): void;
 }
 
 export interface ModelJournal {
@@ -50,21 +52,34 @@ interface Deps {
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
-/** The journal of one attempt. The same request may be asked several times in a task: they are told apart by order. */
-export function openJournal({ db, run, write }: Deps): ModelJournal {
-  const positions = new Map<string, number>();
-  const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
-  const next = (place: TaskPlace, digest: string): number => {
+interface Position {
+  nth: number;
+  free(): void;
+}
+
+/** Equal requests of one task are told apart by order; one that brought no answer does not count. */
+function openPositions(): (place: TaskPlace, digest: string) => Position {
+  const taken = new Map<string, Set<number>>();
+  return (place, digest) => {
     const key = `${place.taskId}|${place.execution}|${digest}`;
-    const position = positions.get(key) ?? 0;
-    positions.set(key, position + 1);
-    return position;
+    const positions = taken.get(key) ?? new Set();
+    taken.set(key, positions);
+    let nth = 0;
+    while (positions.has(nth)) nth += 1;
+    positions.add(nth);
+    return { nth, free: () => positions.delete(nth) };
   };
+}
+
+/** The journal of one attempt. */
+export function openJournal({ db, run, write }: Deps): ModelJournal {
+  const next = openPositions();
+  const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
   // Who forks from a checkpoint wants another answer than the one that is there.
   const salt = run.kwargs.checkpoint === undefined ? "" : run.run_id;
   return {
     async open(place, request) {
-      const nth = next(place, sha256(request));
+      const { nth, free } = next(place, sha256(request));
       const { ns, id: checkpointId } = place.checkpoint;
       const persisted = await calls.checkpointStored(db, { threadId: run.thread_id, ns, checkpointId });
       // In a subgraph without a checkpointer task ids do not last: its requests are counted, its answers not reused.
@@ -74,7 +89,7 @@ export function openJournal({ db, run, write }: Deps): ModelJournal {
           : { taskId: place.rootTaskId, digest: sha256(`${place.taskId}|${run.epoch}|${request}`), nth };
       const opening = { ...lease, ...told, callId: newId(), tenant: run.tenant };
       const row = held(one(await write(() => calls.openModelCall(db, opening))));
-      return journaled({ db, write, lease, row });
+      return journaled({ db, write, lease, row, free });
     },
   };
 }
@@ -82,11 +97,13 @@ export function openJournal({ db, run, write }: Deps): ModelJournal {
 interface Opened extends Pick<Deps, "db" | "write"> {
   lease: calls.Lease;
   row: calls.ModelCallRow;
+  free: () => void;
 }
 
-function journaled({ db, write, lease, row }: Opened): JournaledCall {
+function journaled({ db, write, lease, row, free }: Opened): JournaledCall {
   const call = { ...lease, callId: row.call_id };
   let tries = row.tries;
+  let done = row.state === "answered";
   return {
     answer: row.state === "answered" ? row.answer : null,
     async ask(model, before) {
@@ -108,6 +125,10 @@ function journaled({ db, write, lease, row }: Opened): JournaledCall {
     },
     async answered(stored) {
       held(one(await write(() => calls.answerModelCall(db, { ...call, ...stored }))));
+      done = true;
+    },
+    close() {
+      if (!done) free();
     },
   };
 }

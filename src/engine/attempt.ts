@@ -194,7 +194,7 @@ function invocationOf(deps: AttemptDeps, { graph, run, signals, fork }: Invocati
     abort: signals.abort,
   });
   const { tracing, metrics } = deps;
-  const models = openModels({ ...deps, run, write: signals.write });
+  const models = openModels({ ...deps, run, signal: signals.signal, write: signals.write });
   const config = graphConfig({ run, graph, fork, effects, models, tracing, metrics });
   return { effects, config: { ...config, signal: signals.signal } };
 }

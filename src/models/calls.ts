@@ -26,6 +26,7 @@ import { ModelError } from "./model-error.ts";
 import { callerConfig, type ModelRuntime, surroundings } from "./runtime.ts";
 import { type Started, start } from "./started.ts";
 import { optionsFor, type RequestOptions, type Target, targetName } from "./target.ts";
+import { joinSignals } from "./watch.ts";
 
 export interface ModelCall {
   targets: readonly [Target, ...Target[]];
@@ -42,7 +43,8 @@ interface Underway {
   call: ModelCall;
   runtime: ModelRuntime;
   journaled: JournaledCall | undefined;
-  signals: AbortSignal[];
+  /** Aborts when the caller or its run gives up. */
+  signal: AbortSignal;
   /** Requests sent so far. */
   tries: number;
   lastError: unknown;
@@ -52,15 +54,25 @@ interface Underway {
 export async function* callModel(call: ModelCall): AsyncGenerator<Piece> {
   const { runtime: lent, place, signal } = surroundings(call.options);
   const runtime = lent ?? call.alone;
-  const signals = [...new Set([call.options.signal, signal])].filter((one) => one !== undefined);
-  for (const { aborted, reason } of signals) if (aborted) throw reason;
-  const journaled = place === undefined ? undefined : await runtime.journal?.open(place, requestText(call));
+  const caller = joinSignals([call.options.signal, signal, runtime.signal]);
+  let journaled: JournaledCall | undefined;
+  try {
+    caller.signal.throwIfAborted();
+    journaled = place === undefined ? undefined : await runtime.journal?.open(place, requestText(call));
+    yield* answerOf({ call, runtime, journaled, signal: caller.signal, tries: 0, lastError: undefined });
+  } finally {
+    journaled?.close();
+    caller.leave();
+  }
+}
+
+async function* answerOf(underway: Underway): AsyncGenerator<Piece> {
+  const { runtime, journaled } = underway;
   const stored = journaled?.answer ?? null;
   if (stored !== null) {
     runtime.events.replayed();
     return yield* decodePieces(stored);
   }
-  const underway: Underway = { call, runtime, journaled, signals, tries: 0, lastError: undefined };
   const started = await firstThatAnswers(underway);
   let failure: unknown;
   try {
@@ -95,23 +107,22 @@ async function firstThatAnswers(underway: Underway): Promise<Started> {
 
 function withQuickTries(underway: Underway, target: Target): Promise<Started> {
   const { quickTriesMax, quickRetryWaitMs } = target.limits;
-  const [signal] = underway.signals;
   return pRetry(() => tryOnce(underway, target), {
     retries: Math.max(0, quickTriesMax - 1),
     minTimeout: quickRetryWaitMs,
     randomize: true,
-    ...(signal === undefined ? {} : { signal }),
+    signal: underway.signal,
     shouldRetry: ({ error }) => error instanceof ModelError && error.kind === "network",
   });
 }
 
 function tryOnce(underway: Underway, target: Target): Promise<Started> {
-  const { call, runtime, journaled, signals } = underway;
+  const { call, runtime, journaled, signal: caller } = underway;
   const { streamed, messages, options, runManager } = call;
   return start({
     target,
     streamed,
-    signals,
+    signal: caller,
     runtime,
     async count() {
       await journaled?.ask(targetName(target), underway.lastError);

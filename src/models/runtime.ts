@@ -30,6 +30,8 @@ export interface ModelRuntime {
   breaker: Breaker;
   slots: Slots;
   events: CallEvents;
+  /** Of the run: a node may give its calls a signal of its own instead. */
+  signal?: AbortSignal;
 }
 
 interface Deps {
@@ -38,17 +40,19 @@ interface Deps {
   log: Log;
   metrics: Metrics;
   slots: Slots;
+  signal: AbortSignal;
   write: <T>(kind: "journal" | "read", statement: () => Promise<T>) => Promise<T>;
 }
 
 /** The runtime of one attempt. */
-export function openModels({ db, run, log, metrics, slots, write }: Deps): ModelRuntime {
+export function openModels({ db, run, log, metrics, slots, signal, write }: Deps): ModelRuntime {
   const ids = { run_id: run.run_id, thread_id: run.thread_id, graph: run.graph_id };
   const counted = { metrics, graphId: run.graph_id };
   return {
     journal: openJournal({ db, run, write: (statement) => write("journal", statement) }),
     breaker: sharedBreaker({ db, log, read: (statement) => write("read", statement) }),
     slots,
+    signal,
     events: {
       answered(model, usage) {
         if (usage !== null) countTokens(counted, { model, ...usage });

@@ -10,7 +10,8 @@ import { type AnswerWatch, watchAnswer } from "./watch.ts";
 export interface Request {
   target: Target;
   streamed: boolean;
-  signals: readonly AbortSignal[];
+  /** Aborts when the caller gives up. */
+  signal: AbortSignal;
   runtime: Pick<ModelRuntime, "breaker" | "slots">;
   /** Counts the request. Throws when it must not be sent. */
   count: () => Promise<void>;
@@ -31,15 +32,15 @@ export interface Started {
 
 /** Sends one request and waits for its first token. Throws ModelError, or the reason of the caller's signal. */
 export async function start(request: Request): Promise<Started> {
-  const { target, runtime, signals, streamed } = request;
-  const release = await runtime.slots.acquire(target.provider, signals[0]);
+  const { target, runtime, signal, streamed } = request;
+  const release = await runtime.slots.acquire(target.provider, signal);
   let watch: AnswerWatch | undefined;
   let pass: Pass | undefined;
   try {
     pass = await runtime.breaker.admit(targetName(target));
     await request.count();
     await failpoint("model.asked");
-    watch = watchAnswer({ limits: target.limits, streamed, outer: signals });
+    watch = watchAnswer({ limits: target.limits, streamed, outer: signal });
     return await begin({ request, watch, pass, release });
   } catch (error) {
     // Here no request was sent, or `begin` has settled the pass already.

@@ -44,7 +44,7 @@ export interface AnswerWatch {
 interface Watched {
   limits: AnswerLimits;
   streamed: boolean;
-  outer: readonly AbortSignal[];
+  outer: AbortSignal;
 }
 
 /** Watches one request from its start to the end of its answer. */
@@ -55,12 +55,7 @@ export function watchAnswer({ limits, streamed, outer }: Watched): AnswerWatch {
   const wholeMs = streamed ? limits.wholeAnswerMs : limits.timeoutMs;
   const whole = setTimeout(late("whole answer", wholeMs), wholeMs);
   let idle = streamed ? setTimeout(late("token", limits.firstTokenMs), limits.firstTokenMs) : undefined;
-  // Not AbortSignal.any: its links stay on a signal that lives as long as the run.
-  const follow = outer.map((signal) => ({ signal, listener: () => controller.abort(signal.reason) }));
-  for (const { signal, listener } of follow) {
-    if (signal.aborted) listener();
-    else signal.addEventListener("abort", listener, { once: true });
-  }
+  const caller = followSignals([outer], (reason) => controller.abort(reason));
   const aborted = new Promise<never>((_, reject) => {
     const fail = () => reject(controller.signal.reason);
     if (controller.signal.aborted) fail();
@@ -79,6 +74,30 @@ export function watchAnswer({ limits, streamed, outer }: Watched): AnswerWatch {
     stop() {
       clearTimeout(idle);
       clearTimeout(whole);
+      caller.leave();
+    },
+  };
+}
+
+/** One signal that aborts with the first of these. `leave` it at the end. */
+export function joinSignals(signals: readonly (AbortSignal | undefined)[]): {
+  signal: AbortSignal;
+  leave(): void;
+} {
+  const controller = new AbortController();
+  const given = signals.filter((signal) => signal !== undefined);
+  return { signal: controller.signal, ...followSignals(given, (reason) => controller.abort(reason)) };
+}
+
+/** Not AbortSignal.any: its links stay on a signal that lives as long as the run. */
+function followSignals(signals: readonly AbortSignal[], abort: (reason: unknown) => void): { leave(): void } {
+  const follow = [...new Set(signals)].map((signal) => ({ signal, listener: () => abort(signal.reason) }));
+  for (const { signal, listener } of follow) {
+    if (signal.aborted) listener();
+    else signal.addEventListener("abort", listener, { once: true });
+  }
+  return {
+    leave: () => {
       for (const { signal, listener } of follow) signal.removeEventListener("abort", listener);
     },
   };

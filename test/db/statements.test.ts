@@ -71,6 +71,10 @@ describe("every statement", () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
+  it("is not cut short by Postgres, which takes 63 bytes of a name", () => {
+    for (const { name } of statements) expect(Buffer.byteLength(name)).toBeLessThanOrEqual(63);
+  });
+
   it("names the status it expects when it updates or deletes a run", () => {
     const moves = statements.filter(({ text }) => /(update|delete from) holdfast\.runs/.test(text));
     expect(moves.length).toBeGreaterThan(8);

@@ -1,0 +1,76 @@
+import { Annotation, StateGraph } from "@langchain/langgraph";
+import { expect, it, onTestFinished } from "vitest";
+import type { RunRow } from "../../src/db/queries/rows.ts";
+import { chatModel } from "../../src/models/chat-model.ts";
+import type { DurableChatModel } from "../../src/models/durable-model.ts";
+import { cancelRun } from "../../src/queue/cancel.ts";
+import { type ModelServer, type Script, say, startModelServer } from "../support/model-server.ts";
+import { accepted, rowsOf, runFast, runtimeWith, signal } from "../support/scenario.ts";
+import { untilEnded } from "../support/watch.ts";
+
+async function serverWith(script: Script): Promise<ModelServer> {
+  const server = await startModelServer({ script });
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+const modelOf = (server: ModelServer): DurableChatModel =>
+  chatModel({ model: "scripted-1", apiKey: "none", baseURL: server.url, quickRetryWaitMs: 5 });
+
+const State = Annotation.Root({ said: Annotation<string>() });
+
+const asking = (ask: () => Promise<string>) =>
+  new StateGraph(State)
+    .addNode("ask", async () => ({ said: await ask() }))
+    .addEdge("__start__", "ask")
+    .addEdge("ask", "__end__")
+    .compile();
+
+const said = (run: RunRow): string => JSON.parse(run.output ?? "null")?.said;
+
+it("an answer that a node got by asking again is replayed when its step is repeated", async () => {
+  const server = await serverWith([{ kind: "status", status: 500 }, say("paid once"), say("paid twice")]);
+  let executions = 0;
+  const graph = asking(async () => {
+    const model = modelOf(server);
+    const answer = await model.invoke("hi").catch(() => model.invoke("hi"));
+    executions += 1;
+    if (executions === 1) throw Object.assign(new Error("later"), { name: "Transient" });
+    return answer.text;
+  });
+  const runtime = await runtimeWith(graph);
+  runFast(runtime);
+  runtime.work({ pollMillis: 20 });
+  const ended = await untilEnded(runtime, (await accepted(runtime)).run_id);
+  expect(said(ended)).toBe("paid once");
+  expect(executions).toBe(2);
+  expect(server.requests).toHaveLength(2);
+  expect(await rowsOf(runtime, "select nth, state, tries from holdfast.model_calls")).toEqual([
+    { nth: 0, state: "answered", tries: 2 },
+  ]);
+});
+
+it("a cancelled run ends its model calls also where the node gave them a signal of its own", async () => {
+  const server = await serverWith([{ kind: "hang" }]);
+  const ended = signal();
+  const graph = asking(async () => {
+    try {
+      return (await modelOf(server).invoke("hi", { signal: new AbortController().signal })).text;
+    } finally {
+      ended.give();
+    }
+  });
+  const runtime = await runtimeWith(graph);
+  runtime.work();
+  const run = await accepted(runtime);
+  const request = await server.requestArrived(1);
+  await cancelRun(runtime, {
+    tenant: "default",
+    threadId: run.thread_id,
+    runId: run.run_id,
+    action: "interrupt",
+  });
+  await request.closed;
+  await ended.given;
+  expect((await untilEnded(runtime, run.run_id)).status).toBe("interrupted");
+}, 15_000);
