@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Queryable } from "../../src/db/query.ts";
 import { answerOf } from "../chaos/robot.ts";
+import type { EffectLine } from "../support/effect-log.ts";
 import type { EffectSink } from "../support/effect-sink.ts";
 import type { Scene } from "./scene.ts";
 
@@ -57,6 +58,8 @@ async function post(
 interface Question {
   escalation_id: string;
   effect_id: string | null;
+  /** About an effect that could not be undone. */
+  compensation: boolean;
   payload: string;
 }
 
@@ -66,7 +69,7 @@ export async function openOf(db: Queryable): Promise<{ open: number; questions: 
     values: [],
   });
   const { rows: questions } = await db.query({
-    text: `select escalation_id, effect_id, payload from holdfast.escalations
+    text: `select escalation_id, effect_id, compensation, payload from holdfast.escalations
             where status = 'open' order by created_at, ordinal, escalation_id`,
     values: [],
   });
@@ -75,14 +78,17 @@ export async function openOf(db: Queryable): Promise<{ open: number; questions: 
 
 /** About an effect, by what the sink has written down; about anything else, as the scene says. */
 async function answer(
-  { scene, sink, about, db }: Play,
+  play: Play,
   send: Send,
-  { escalation_id, effect_id, payload }: Question,
+  { escalation_id, effect_id, payload, compensation }: Question,
 ): Promise<void> {
+  const { scene } = play;
   const body =
     effect_id === null
       ? { resume: scene.answer?.(JSON.parse(payload)) }
-      : answerOf(await lineOf({ db, sink, about }, effect_id));
+      : compensation
+        ? await afterAStuckUndo(play, effect_id)
+        : answerOf(await lineOf(play, await toolOf(play, effect_id)));
   const response = await send(`/escalations/${escalation_id}/decide`, {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -94,13 +100,30 @@ async function answer(
   await response.arrayBuffer().catch(() => undefined);
 }
 
-async function lineOf({ db, sink, about }: Pick<Play, "db" | "sink" | "about">, effectId: string) {
+/** Undone already: nothing is left. Done, which the ledger may not know: undo it. Never done: nothing to undo. */
+async function afterAStuckUndo(play: Play, effectId: string): Promise<object> {
+  const tool = await toolOf(play, effectId);
+  const [done, undone] = [await lineOf(play, tool), await lineOf(play, `undo-${tool}`)];
+  if (done === undefined || undone !== undefined) return { decision: "accept" };
+  const { rows } = await play.db.query({
+    text: "select state from holdfast.effects where effect_id = $1",
+    values: [effectId],
+  });
+  if (!["dispatched", "unknown", "escalated"].includes(String(rows[0]?.state)))
+    return { decision: "response", args: "try again" };
+  const { about, key, receipt } = done;
+  return { decision: "edit", args: { result: { tool, about, key, receipt } } };
+}
+
+async function toolOf({ db }: Play, effectId: string): Promise<string> {
   const { rows } = await db.query({
     text: "select tool from holdfast.effects where effect_id = $1",
     values: [effectId],
   });
+  return String(rows[0]?.tool);
+}
+
+async function lineOf({ sink, about }: Play, tool: string): Promise<EffectLine | undefined> {
   const lines = await sink.lines();
-  return lines.find(
-    (line) => line.about === about && line.tool === rows[0]?.tool && line.what === "committed",
-  );
+  return lines.find((line) => line.about === about && line.tool === tool && line.what === "committed");
 }

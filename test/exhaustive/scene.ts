@@ -11,7 +11,7 @@ export interface Scene {
   answer?(payload: unknown): unknown;
   /** What the sink may have done at the end. */
   expected(about: string): Expected[];
-  /** What else must hold at the sink, as sentences about what is wrong. */
+  /** What else must hold at the sink, also when the run ended early, as sentences about what is wrong. */
   judge?(log: readonly EffectLine[]): string[];
 }
 
@@ -59,8 +59,9 @@ const saga: Scene = {
   expected: (about) => times(1, about, ...booked, ...undone),
   judge(log) {
     const order = log.filter(({ what }) => what === "committed").map(({ tool }) => tool);
-    const expected = [...booked, ...undone];
-    return order.join() === expected.join() ? [] : [`undone in another order: ${order.join(" ")}`];
+    const done = order.filter((tool) => booked.includes(tool));
+    const expected = [...done, ...done.map((tool) => `undo-${tool}`).reverse()];
+    return order.join() === expected.join() ? [] : [`not undone, or in another order: ${order.join(" ")}`];
   },
 };
 

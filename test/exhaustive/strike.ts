@@ -6,7 +6,7 @@ import { judgeEffects } from "../support/effect-log.ts";
 import { expireLeases } from "../support/factory.ts";
 import type { HoldfastProcess } from "../support/holdfast-process.ts";
 import { resultViolations, violations } from "../support/invariants.ts";
-import { type PostgresProxy, startPostgresProxy } from "../support/postgres-proxy.ts";
+import { type PostgresProxy, type Statement, startPostgresProxy } from "../support/postgres-proxy.ts";
 import { playScene } from "./play.ts";
 import type { Scene } from "./scene.ts";
 import {
@@ -36,7 +36,7 @@ const zombieMillis = 300;
 /** Every boundary that a play of this scene passes, in order, as the program itself records them. */
 export async function recordBoundaries(stage: Stage, scene: Scene): Promise<string[]> {
   const performance = await openPerformance(stage, scene);
-  const record = path.join(stage.folder, `${scene.name}.boundaries`);
+  const record = path.join(stage.folder, randomUUID());
   const victim = await stage.startVictim(performance.database.url, { record });
   try {
     const never = new AbortController().signal;
@@ -60,7 +60,7 @@ export interface Blow {
 }
 
 export interface Struck {
-  /** False when the play went past without this boundary: parallel calls may share a write, or not. */
+  /** False when the play went past without this boundary (parallel calls may share a write, or not), or when no statement was left to cut. */
   reached: boolean;
   violations: string[];
 }
@@ -91,7 +91,8 @@ export async function strike(
     const reached = await Promise.race([told, over]);
     await after({ stage, performance, victim, action, proxy, playing, struck, reached, heir });
     const broken = await verdict(performance, { victimEndedRun: action === "throw" });
-    return { reached, violations: broken.map((line) => `${scene.name} ${boundary} ${action}: ${line}`) };
+    const hit = reached && (proxy === undefined || proxy.counters.cuts > 0);
+    return { reached: hit, violations: broken.map((line) => `${scene.name} ${boundary} ${action}: ${line}`) };
   } catch (error) {
     const message = `${scene.name} ${boundary} ${action}: ${(error as Error).message}`;
     return { reached: true, violations: [message] };
@@ -145,12 +146,14 @@ async function cutNext(proxy: PostgresProxy, victim: HoldfastProcess, action: Ac
   victim.kill("SIGCONT");
 }
 
-/** Statements that workers send at any time say nothing about the boundary. */
-const isOfARun = ({ sql }: { sql: string }): boolean =>
-  sql.trim() !== "" &&
-  !/claim|lease|due|prune|schedule|cron|expired|headless|promote|heartbeat|listen|notify|set_config|answer\.|select 1|begin/i.test(
-    /\/\*(.*?)\*\//.exec(sql)?.[1] ?? sql,
-  );
+/** Statements on a run's path, by name. What workers send at any time says nothing about the boundary. */
+const ofARun =
+  /^\/\* (?!effect\.(prune|count_unclear))(checkpoint|compensation|effect|escalation|events|model_call|run|settle|thread)\./;
+const ofHousekeeping = /^\/\* (escalation\.expired|run\.depth|thread\.(busy|count|expired_temporary)) /;
+const isNamedOfARun = (sql: string): boolean => ofARun.test(sql) && !ofHousekeeping.test(sql);
+
+const isOfARun = ({ sql, transaction }: Statement): boolean =>
+  isNamedOfARun(sql) || (/^commit/i.test(sql) && transaction.some(isNamedOfARun));
 
 async function proxyBefore(databaseUrl: string): Promise<PostgresProxy> {
   const { hostname, port } = new URL(databaseUrl);
@@ -193,12 +196,11 @@ async function verdict(
   const ends = rows.map(({ end }) => String(end));
   const cutShort = victimEndedRun && ends.includes("error");
   const expected = scene.expected(about).map((call) => (cutShort ? { ...call, least: 0 } : call));
-  const judged = cutShort ? [] : (scene.judge?.(log) ?? []);
   const broken = [
     ...(await violations(db, [...acknowledged])),
     ...judgeEffects(log, expected),
     ...(await resultViolations(db, log)),
-    ...judged,
+    ...(scene.judge?.(log) ?? []),
   ];
   return broken.length > 0 ? [...broken, `the runs ended as ${ends.join(", ")}`] : [];
 }
