@@ -11,6 +11,8 @@ const advice: Readonly<Record<string, string>> = {
     "An effect sits in a subgraph that keeps no checkpoints: compile it without checkpointer: false, then redrive.",
   effect_unknown:
     "Nobody knows whether a call to the outside took place: look there by the call's key, write down what you found, then redrive.",
+  effect_question_swallowed:
+    "Nobody knows whether a call to the outside took place, and the node caught the question about it: look there by the call's key, let the node pass on what effect() throws, then redrive.",
   effect_args_changed:
     "A repeated step wanted the same call with other arguments: make the node deterministic before its effect, then redrive from the start.",
   effect_args_unstorable:

@@ -2,7 +2,7 @@ import { getConfig } from "@langchain/langgraph";
 import type { EffectDeclaration } from "../domain/effect.ts";
 import { Fatal } from "../domain/errors.ts";
 import { declareInline } from "./declared.ts";
-import { executionOf } from "./execution.ts";
+import { executionOf, isInsideCall } from "./execution.ts";
 import { type Places, placesOf } from "./places.ts";
 
 /** Where the engine hands a run's ledger to its nodes. LangGraph passes it on, also into subgraphs. */
@@ -25,6 +25,8 @@ export interface EffectCall {
   toolCallId: string | null;
   declaration: EffectDeclaration;
   args: unknown;
+  /** Whether a tool made it, whose own call is under way. */
+  insideCall: boolean;
   /** Where a human is asked about it, and where its answers are. */
   places: Places;
 }
@@ -92,6 +94,7 @@ export async function performEffect<R>(
       taskId,
       execution: executionOf(config as Executed),
       checkpoint: checkpointOf(config),
+      insideCall: isInsideCall(config),
       places: placesOf(config.configurable ?? {}),
     },
     dispatch,

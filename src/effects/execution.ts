@@ -58,6 +58,10 @@ export function insideCall(config: Configured, key: string): Record<string, unkn
   };
 }
 
+/** Whether a tool node's call is under way here. */
+export const isInsideCall = (config: Configured): boolean =>
+  config.configurable?.[heldKey] instanceof HeldKey;
+
 /** The key of the call that this config belongs to. Throws Fatal outside one. */
 export function heldKeyOf(config: Configured | undefined): string {
   const held = config?.configurable?.[heldKey];

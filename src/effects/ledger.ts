@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isGraphBubbleUp } from "@langchain/langgraph";
 import type { Fork } from "../db/queries/effect-reads.ts";
 import type { Intent } from "../db/queries/effects.ts";
+import { LeaseLost } from "../domain/errors.ts";
 import { storable } from "../domain/text.ts";
 import { checkDeclaration } from "./declared.ts";
 import type { EffectCall, EffectRuntime } from "./effect.ts";
@@ -19,8 +20,13 @@ const idleMillisMax = 10_000;
 const driftWaitMillisMax = 1_000;
 const toolCallIdCharsMax = 500;
 
+export interface OpenLedger extends EffectRuntime {
+  /** The attempt has ended: refuses new calls, and waits for those under way. */
+  idle(): Promise<void>;
+}
+
 /** The ledger of one attempt. Positions are counted for each task, execution, tool and tool call id. */
-export function openEffects(deps: LedgerDeps): EffectRuntime & { idle(): Promise<void> } {
+export function openEffects(deps: LedgerDeps): OpenLedger {
   const { run, write, abort } = deps;
   const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
   const calls = callsByKey();
@@ -28,8 +34,13 @@ export function openEffects(deps: LedgerDeps): EffectRuntime & { idle(): Promise
   const ordinalOf = ordinals();
   let forking: Promise<Fork | null> | undefined;
   const open = new Set<Promise<unknown>>();
+  let ended = false;
 
   const perform = async <R>(call: EffectCall, dispatch: (key: string) => Promise<R>): Promise<R> => {
+    // Its node goes on beside one that asked or failed: what it begins now would be cut off by the end of the lease.
+    // A tool under way may still end well.
+    if (ended && !call.insideCall)
+      throw new LeaseLost(`effect ${call.declaration.name} was called when its attempt had ended`);
     const ordinal = ordinalOf(call);
     const performed = await endingAttempt(abort, async () => {
       forking ??= forkOf(deps);
@@ -51,6 +62,7 @@ export function openEffects(deps: LedgerDeps): EffectRuntime & { idle(): Promise
       return performed;
     },
     async idle() {
+      ended = true;
       await Promise.race([Promise.allSettled(open), sleep(idleMillisMax, undefined, { ref: false })]);
     },
   };

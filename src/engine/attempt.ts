@@ -9,6 +9,7 @@ import { getThread } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import type { PendingEvent, RunEvents } from "../domain/event.ts";
 import type { Outcome } from "../domain/outcome.ts";
+import { refuseSwallowedQuestions } from "../effects/asked.ts";
 import { openEffects } from "../effects/ledger.ts";
 import { openModels } from "../models/runtime.ts";
 import type { Slots } from "../models/slots.ts";
@@ -80,10 +81,12 @@ export async function runAttempt(
     if (drained) return { outcome: { kind: "released" }, finalEvents: await signals.events.finish() };
   }
   const parked = await readParked(graph, saver, run.thread_id);
+  const { questions } = parked;
+  await read(() => refuseSwallowedQuestions(db, { runId: run.run_id, questions }));
   const outcome: Outcome = {
     kind: "success",
     view: parked.view,
-    questions: parked.questions,
+    questions,
     graphVersion: version,
   };
   const held = await signals.events.finish();

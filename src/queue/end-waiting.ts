@@ -1,6 +1,7 @@
 import { reopenEscalations } from "../db/queries/escalations.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import * as runs from "../db/queries/runs.ts";
+import { raiseEpoch } from "../db/queries/settle.ts";
 import { one, type Queryable } from "../db/query.ts";
 import type { CancelAction } from "../domain/run.ts";
 import { startCompensation } from "./compensate.ts";
@@ -15,6 +16,7 @@ export async function endWaiting(tx: Queryable, run: RunRow, action: CancelActio
   const { run_id: runId, thread_id: threadId } = run;
   const waiting = one(await runs.holdWaiting(tx, { runId }));
   if (waiting === undefined) return one(await runs.requestCancel(tx, { runId, action })) ?? run;
+  await raiseEpoch(tx, { threadId, epoch: waiting.epoch });
   // Its answer was never used: the question is open again.
   if (waiting.resume !== null && !waiting.input_applied) await reopenEscalations(tx, { runId, threadId });
   const ended = await end(tx, waiting, action);

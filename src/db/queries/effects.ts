@@ -190,7 +190,7 @@ select holdfast.now() as now, taken.* from lease left join taken on true`,
   row: (raw): { row: MovedEffect | null } => ({ row: raw.effect_id === null ? null : asMoved(raw) }),
 });
 
-/** Other arguments for a call that has not taken place; of a `read`, whatever became of it. */
+/** Other arguments for a call that has not taken place; where the call only reads now, whatever became of it. */
 export const replaceArgs = query({
   name: "effect.replace_args",
   text: `
@@ -198,13 +198,14 @@ with lease as materialized (${lease})
 update holdfast.effects e
    set state = 'prepared', args_digest = $5, args = $6, result = null, error = null, settled_at = null, looks = 0,
        run_id = lease.run_id, epoch = lease.epoch
-  from lease where e.key = $4 and (e.state = any($7) or e.class = 'read') returning e.*, holdfast.now() as now`,
-  values: (p: Lease & Pick<Intent, "key" | "argsDigest" | "args">) => [
+  from lease where e.key = $4 and (e.state = any($7) or $8 = 'read') returning e.*, holdfast.now() as now`,
+  values: (p: Lease & Pick<Intent, "key" | "argsDigest" | "args" | "class">) => [
     ...heldBy(p),
     p.key,
     p.argsDigest,
     p.args,
     statesBefore("prepared"),
+    p.class,
   ],
   row: asMoved,
 });

@@ -179,6 +179,14 @@ export const attemptRecorded = query({
   row: () => true,
 });
 
+/** No later run of the thread begins below the epochs of one that ended: a thread lags behind a crashed run. */
+export const raiseEpoch = query({
+  name: "settle.raise_epoch",
+  text: `update holdfast.threads set epoch = greatest(epoch, $2) where thread_id = $1 returning epoch`,
+  values: (p: { threadId: string; epoch: number }) => [p.threadId, p.epoch],
+  row: (raw) => raw.epoch as number,
+});
+
 /** The thread's view after an attempt. A null keeps what is there; raise the epoch before promoting. */
 export const settleThread = query({
   name: "settle.thread",
