@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RunRow } from "../db/queries/rows.ts";
 import type { Death } from "../queue/crash.ts";
@@ -24,6 +23,7 @@ const readyMillisMax = 60_000;
 /** A child that was told to stop and has given its run back may take so long to close its connections. */
 const exitGraceMillis = 7_000;
 const stderrMillisMax = 500;
+const disconnectedMillisMax = 1_000;
 /** The end of what it wrote to stderr: V8's last words before it runs out of memory are about 4 KB. */
 const stderrCharsMax = 16_384;
 /** A debugger's port is taken by the parent, and a watcher would start the child again. */
@@ -45,24 +45,37 @@ export class IsolatedChild {
       this.#stderr = (this.#stderr + text).slice(-stderrCharsMax);
       process.stderr.write(text);
     });
-    // A send to a process that has just died is told by its exit.
-    this.#process.on("error", () => undefined);
     this.#exited = this.#exit();
+    this.#process.once("disconnect", () => void this.#endDisconnected());
   }
 
   async #exit(): Promise<string> {
-    const read = once(this.#process, "close");
-    const [code, signal] = (await once(this.#process, "exit")) as [number | null, NodeJS.Signals | null];
+    const read = new Promise((resolve) => this.#process.once("close", resolve));
+    const how = await new Promise<string>((resolve) => {
+      this.#process.once("exit", (code, signal) =>
+        resolve(signal === null ? `ended with code ${code}` : `killed by ${signal}`),
+      );
+      // A send to a process that has just died is told by its exit; one that never lived has none.
+      this.#process.on("error", ({ message }) => {
+        if (this.#process.pid === undefined) resolve(`could not be started: ${message}`);
+      });
+    });
     // A process that graph code started may hold the other end of stderr open.
     await Promise.race([read, sleep(stderrMillisMax, undefined, { ref: false })]);
-    return signal === null ? `ended with code ${code}` : `killed by ${signal}`;
+    return how;
+  }
+
+  /** Graph code can cut the line; what becomes of its run could then be told to nobody. */
+  async #endDisconnected(): Promise<void> {
+    await Promise.race([this.#exited, sleep(disconnectedMillisMax, undefined, { ref: false })]);
+    this.kill();
   }
 
   /** Resolves when it is ready for a run; throws when it did not get there. */
   static async start(program: ChildProgram): Promise<IsolatedChild> {
     const child = new IsolatedChild(program);
     child.#send({ open: { url: program.url, workerId: program.workerId } });
-    const ready = once(child.#process, "message").then(() => null);
+    const ready = new Promise<null>((resolve) => child.#process.once("message", () => resolve(null)));
     const late = sleep(readyMillisMax, "was not ready in time", { ref: false });
     const failed = await Promise.race([ready, child.#exited, late]);
     if (failed === null) return child;

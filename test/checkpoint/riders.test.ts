@@ -1,0 +1,175 @@
+import { Annotation, START, StateGraph } from "@langchain/langgraph";
+import { expect, it, onTestFinished } from "vitest";
+import { GroupCommit } from "../../src/checkpoint/group-commit.ts";
+import { FencedSaver, type SaverOptions } from "../../src/checkpoint/saver.ts";
+import { type Database, openDatabase } from "../../src/db/pool.ts";
+import type { RunRow } from "../../src/db/queries/rows.ts";
+import { DatabaseAway } from "../../src/domain/errors.ts";
+import { createTestDatabase } from "../support/database.ts";
+import { makeRun } from "../support/factory.ts";
+import { signal } from "../support/scenario.ts";
+
+const State = Annotation.Root({
+  log: Annotation<string[]>({ reducer: (a, b) => [...a, ...b], default: () => [] }),
+});
+
+/** What one statement with a group carried. */
+interface Carried {
+  checkpoints: number;
+  writes: number;
+}
+/** Positions of two columns in the statement's values. */
+const checkpointItems = 5;
+const writeItems = 17;
+
+/** A saver of a claimed run; `carried` lists its statements, `before` may hold or fail the nth. */
+async function leased(
+  options: { before?: (nth: number) => Promise<void>; write?: SaverOptions["write"] } = {},
+) {
+  const test = await createTestDatabase();
+  const db = openDatabase({ url: test.url, connectionsMax: 4 });
+  onTestFinished(async () => {
+    await db.close();
+    await test.drop();
+  });
+  const run = await makeRun(db, "running");
+  const carried: Carried[] = [];
+  const watched: Database = {
+    ...db,
+    async query(statement) {
+      carried.push({
+        checkpoints: (statement.values[checkpointItems] as unknown[]).length,
+        writes: (statement.values[writeItems] as unknown[]).length,
+      });
+      await options.before?.(carried.length);
+      return db.query(statement);
+    },
+  };
+  const { run_id: runId, thread_id: threadId, epoch } = run;
+  const saver = new FencedSaver({
+    db,
+    holder: { kind: "run", runId, threadId, epoch },
+    group: new GroupCommit(watched),
+    ...(options.write === undefined ? {} : { write: options.write }),
+  });
+  const config = { configurable: { thread_id: threadId }, durability: "sync" as const };
+  return { db, run, saver, carried, config };
+}
+
+const at = (run: RunRow) => ({
+  configurable: { thread_id: run.thread_id, checkpoint_ns: "", checkpoint_id: "c1" },
+});
+
+const checkpoint = {
+  v: 4,
+  id: "c2",
+  ts: "2030-01-01T00:00:00Z",
+  channel_values: {},
+  channel_versions: {},
+  versions_seen: {},
+};
+
+async function writesOf(db: Database, run: RunRow): Promise<unknown[]> {
+  const text =
+    "select distinct task_id from public.checkpoint_writes where thread_id = $1 and channel = 'log'";
+  return (await db.query({ text, values: [run.thread_id] })).rows;
+}
+
+it("the writes of a task whose step is committed in the same moment travel with its checkpoint", async () => {
+  const { saver, carried, db, run } = await leased();
+  const written = saver.putWrites(at(run), [["log", "a"]], "a");
+  await Promise.all([written, saver.put(at(run), checkpoint, { source: "loop", step: 1, parents: {} }, {})]);
+  expect(carried).toEqual([{ checkpoints: 1, writes: 1 }]);
+  expect(await writesOf(db, run)).toHaveLength(1);
+});
+
+it("the writes of a finished task go alone where another task of its step still works", async () => {
+  const { saver, config, db, run } = await leased();
+  const slow = signal();
+  const graph = new StateGraph(State)
+    .addNode("quick", () => ({ log: ["quick"] }))
+    .addNode("slow", async () => {
+      await slow.given;
+      return { log: ["slow"] };
+    })
+    .addEdge(START, "quick")
+    .addEdge(START, "slow")
+    .compile({ checkpointer: saver });
+  const ended = graph.invoke({ log: [] }, config);
+  await expect.poll(async () => (await writesOf(db, run)).length, { timeout: 10_000 }).toBe(2);
+  slow.give();
+  expect(await ended).toEqual({ log: ["quick", "slow"] });
+});
+
+it("writes of several tasks that end together are one statement, and each caller hears of its end", async () => {
+  const { saver, carried, db, run } = await leased();
+  await Promise.all(["one", "two", "three"].map((task) => saver.putWrites(at(run), [["log", task]], task)));
+  expect(carried).toEqual([{ checkpoints: 0, writes: 3 }]);
+  expect(await writesOf(db, run)).toHaveLength(3);
+});
+
+it("all who travel hear that the lease is gone, and nothing is left waiting", async () => {
+  const { saver, db, run } = await leased();
+  await db.query({
+    text: "update holdfast.runs set epoch = epoch + 1 where run_id = $1",
+    values: [run.run_id],
+  });
+  const writes = ["one", "two"].map((task) => saver.putWrites(at(run), [["log", task]], task));
+  for (const end of await Promise.allSettled(writes))
+    expect(end).toMatchObject({ status: "rejected", reason: { name: "LeaseLost" } });
+  const late = saver.putWrites(at(run), [["log", "late"]], "late");
+  await expect(late).rejects.toMatchObject({ name: "LeaseLost" });
+  expect(await writesOf(db, run)).toEqual([]);
+});
+
+it("a statement that is repeated while the database is away carries the same writes", async () => {
+  let away = 0;
+  const { saver, config, db, run, carried } = await leased({
+    before: async (nth) => {
+      if (nth % 2 === 1) throw new DatabaseAway("Postgres: gone");
+    },
+    async write(_, statement) {
+      for (;;) {
+        try {
+          return await statement();
+        } catch (error) {
+          if (!(error instanceof DatabaseAway)) throw error;
+          away += 1;
+        }
+      }
+    },
+  });
+  const graph = new StateGraph(State)
+    .addNode("a", () => ({ log: ["a"] }))
+    .addEdge(START, "a")
+    .compile({ checkpointer: saver });
+  expect(await graph.invoke({ log: [] }, config)).toEqual({ log: ["a"] });
+  expect(away).toBeGreaterThan(2);
+  expect(carried.filter(({ checkpoints }) => checkpoints === 1).length % 2).toBe(0);
+  expect(await writesOf(db, run)).toHaveLength(2);
+});
+
+it("a statement whose answer was lost is repeated without a second row", async () => {
+  const { saver, config, db, run } = await leased({
+    async write(_, statement) {
+      await statement();
+      return statement();
+    },
+  });
+  const graph = new StateGraph(State)
+    .addNode("a", () => ({ log: ["a"] }))
+    .addEdge(START, "a")
+    .compile({ checkpointer: saver });
+  expect(await graph.invoke({ log: [] }, config)).toEqual({ log: ["a"] });
+  expect((await saver.getTuple(config))?.checkpoint.channel_values.log).toEqual(["a"]);
+  expect(await writesOf(db, run)).toHaveLength(2);
+});
+
+it("a checkpoint that fails takes its writes along: both callers hear of it, and neither is stored", async () => {
+  const { saver, db, run } = await leased();
+  const refused = saver.putWrites(at(run), [["log", "a"]], "a");
+  const metadata = { source: "loop", step: 1, parents: {}, note: "\u0000" } as const;
+  const put = saver.put(at(run), checkpoint, metadata, {});
+  for (const end of await Promise.allSettled([put, refused])) expect(end.status).toBe("rejected");
+  expect(await writesOf(db, run)).toEqual([]);
+});
