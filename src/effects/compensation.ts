@@ -13,6 +13,7 @@ import { EffectUnsettled, Fatal, LeaseLost, Transient } from "../domain/errors.t
 import { newId } from "../domain/ids.ts";
 import { storable } from "../domain/text.ts";
 import { failpoint } from "../observe/failpoint.ts";
+import { dispatchFresh } from "./send.ts";
 
 const messageCharsMax = 4_000;
 /** A look-up or a compensation that does not answer in this time has failed, and is tried again as any other. */
@@ -99,8 +100,9 @@ async function undo({ effect, declaration, ...deps }: Step, took: EffectRow): Pr
   const row = held(one(await rows));
   await failpoint("effect.prepared");
   mayBeSent(row, kind, declaration?.keyLifetimeSeconds ?? keyLifetimeSecondsDefault);
-  held(one(await write(() => compensations.dispatchCompensation(db, { ...lease, key }))));
-  await failpoint("effect.dispatched");
+  await dispatchFresh(async () =>
+    held(one(await write(() => compensations.dispatchCompensation(db, { ...lease, key })))),
+  );
   const done = { args: argsOf(took), result: resultOf(took) as never, key: effect.key };
   let result: unknown;
   try {

@@ -13,6 +13,10 @@ import { resultBytesMax, toJson } from "./json.ts";
 import { held, type Ledger, type Opened } from "./opened.ts";
 
 const messageCharsMax = 4_000;
+/** How old the last look at the lease may be when a call goes out. */
+const freshMillisMax = 250;
+/** With a slow database each pass is old when it is answered: then the last one has to do. */
+const fencePassesMax = 3;
 export const unstorableCode = "effect_result_unstorable";
 
 /** The row after a call, with what the call threw when it did not succeed. */
@@ -31,8 +35,9 @@ export async function send<R>(
     });
   }
   const { dispatches } = row;
-  await ledger.move(() => effects.dispatchEffect(db, { ...lease, ...intent, dispatches }));
-  await failpoint("effect.dispatched");
+  await dispatchFresh(() =>
+    ledger.move(() => effects.dispatchEffect(db, { ...lease, ...intent, dispatches })),
+  );
   const stop = metrics.toolDuration.startTimer({ tool: row.tool });
   let result: R;
   try {
@@ -46,6 +51,19 @@ export async function send<R>(
   const done = await settle(ledger, intent, { state: "succeeded", ...stored(row.tool, result) });
   await failpoint("effect.succeeded");
   return { row: done };
+}
+
+/**
+ * Passes the last fence, and once more when a while has gone by since: a process that was stopped there past its
+ * lease (SIGSTOP, a sleeping machine) must not send what another holder may have looked up or asked about by now.
+ */
+export async function dispatchFresh(dispatch: () => Promise<unknown>): Promise<void> {
+  for (let turn = 0; turn < fencePassesMax; turn += 1) {
+    const beganMillis = performance.now();
+    await dispatch();
+    await failpoint("effect.dispatched");
+    if (performance.now() - beganMillis < freshMillisMax) return;
+  }
 }
 
 async function sendFailed(ledger: Ledger, intent: effects.Intent, error: unknown): Promise<Sent> {

@@ -40,13 +40,24 @@ export async function playScene(play: Play, send: Send, givenUp: AbortSignal): P
   throw new Error(`not at its end after ${playMillisMax} ms`);
 }
 
+/** As a client does: a server that is stopped in a transaction keeps its locks until Postgres ends its session. */
+async function patiently(send: Send, pathname: string, init: RequestInit): Promise<Response> {
+  const deadline = Date.now() + playMillisMax;
+  for (;;) {
+    const response = await send(pathname, init);
+    if (response.status !== 503 || Date.now() > deadline) return response;
+    await response.arrayBuffer();
+    await sleep(lookMillis);
+  }
+}
+
 async function post(
   { threadId }: Play,
   send: Send,
   pathname: string,
   body: object,
 ): Promise<Record<string, unknown>> {
-  const response = await send(pathname, {
+  const response = await patiently(send, pathname, {
     method: "POST",
     headers: { "content-type": "application/json", "idempotency-key": `${threadId}:${pathname}` },
     body: JSON.stringify(body),
@@ -89,7 +100,7 @@ async function answer(
       : compensation
         ? await afterAStuckUndo(play, effect_id)
         : answerOf(await lineOf(play, await toolOf(play, effect_id)));
-  const response = await send(`/escalations/${escalation_id}/decide`, {
+  const response = await patiently(send, `/escalations/${escalation_id}/decide`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
