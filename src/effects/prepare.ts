@@ -79,12 +79,16 @@ function drifted(tool: string, older: OlderIntent[]): Fatal {
 async function own(
   { db, lease, write }: Ledger,
   intent: effects.Intent,
-  { row, ownerStatus, askedElsewhere }: Prepared & { row: MovedEffect },
+  { row, ownerStatus, undoing, askedElsewhere }: Prepared & { row: MovedEffect },
 ): Promise<MovedEffect | null> {
-  const mine = row.run_id === lease.runId && row.task_id === intent.taskId;
-  if (row.business_key === null || mine || isDone(row.state) || row.state === "compensated") return row;
+  if (row.business_key === null || row.state === "compensated") return row;
   const name = `effect ${row.tool} for ${row.business_key}`;
-  if (row.run_id !== lease.runId && ownerStatus !== null && !isTerminal(ownerStatus))
+  const ownerOpen = row.run_id !== lease.runId && ownerStatus !== null && !isTerminal(ownerStatus);
+  // What a run may still undo, another one must not build upon.
+  const undoable = row.class === "compensatable" && row.run_id !== lease.runId;
+  const settled = isDone(row.state) || (row.run_id === lease.runId && row.task_id === intent.taskId);
+  if (settled && !(undoable && (ownerOpen || undoing))) return row;
+  if (ownerOpen || undoing)
     throw new EffectUnsettled(`${name} is in the hands of run ${row.run_id}`, { waitMs: ownerWaitMillis });
   if (askedElsewhere !== null) {
     throw new Fatal(

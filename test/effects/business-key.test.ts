@@ -15,7 +15,7 @@ import {
 } from "../support/effects.ts";
 import { runRequest } from "../support/factory.ts";
 import { accepted, logOf, rowsOf, signal, untilRow } from "../support/scenario.ts";
-import { untilEnded } from "../support/watch.ts";
+import { until, untilEnded } from "../support/watch.ts";
 
 interface Invoice {
   invoice: string;
@@ -39,6 +39,13 @@ function till({
 }
 const invoice = (amount = 1): Invoice => ({ invoice: "R-17", amount });
 const paid = ['"paid 1"'];
+
+const untilState = ({ runtime }: Bench, state: string): Promise<true> =>
+  until(
+    runtime.bus,
+    async () => ((await statesOf(runtime)).includes(state) ? true : undefined),
+    `the effect to be in ${state}`,
+  );
 
 describe("a business key", () => {
   it("protects across threads: the stored result is returned, with one key in the world", async () => {
@@ -89,6 +96,47 @@ describe("a business key", () => {
     bench.runtime.clock.advance(5_000);
     expect(await untilEnded(bench.runtime, second.run_id)).toMatchObject({ status: "success", failures: 0 });
     expect(sent).toHaveLength(1);
+  });
+
+  it("of a call that is being undone gives no result: what was undone is not made again", async () => {
+    const undoing = signal();
+    const goOn = signal();
+    const deeds: string[] = [];
+    let runs = 0;
+    const bench = await benchWith(
+      graphOf(async () => {
+        const booked = await effect(
+          {
+            name: "book",
+            class: "compensatable",
+            keyOf: () => "trip 7",
+            args: {},
+            compensate: async () => {
+              deeds.push("cancel");
+              undoing.give();
+              await goOn.given;
+            },
+          },
+          async () => deeds.push("book"),
+        );
+        runs += 1;
+        if (runs === 1) throw new Error("no such city");
+        return booked;
+      }),
+    );
+    expect(await bench.run()).toMatchObject({ status: "error" });
+    await undoing.given;
+    const second = await accepted(bench.runtime);
+    const waiting = await untilRow(bench.runtime, second.run_id, (run) => run.error !== null);
+    expect(waiting).toMatchObject({ status: "queued", failures: 0, error: { code: "effect_unsettled" } });
+    goOn.give();
+    await untilState(bench, "book compensated");
+    bench.runtime.clock.advance(5_000);
+    expect(await untilEnded(bench.runtime, second.run_id)).toMatchObject({
+      status: "error",
+      error: { code: "effect_compensated" },
+    });
+    expect(deeds).toEqual(["book", "cancel"]);
   });
 
   it("is taken over from a run that ended before it sent anything", async () => {

@@ -91,6 +91,8 @@ export interface Prepared {
   row: MovedEffect | null;
   /** The status of the run that has the row; null when it is gone. */
   ownerStatus: RunStatus | null;
+  /** Whether the row's thread, another one, is undoing what a run did. */
+  undoing: boolean;
   /** The open question of another thread about this row. */
   askedElsewhere: string | null;
 }
@@ -122,6 +124,8 @@ with lease as materialized (${lease}), place as (
 )
 select place.checkpointed, (select coalesce(json_agg(older), '[]') from older) as older, holdfast.now() as now, found.*,
        (select r.status from holdfast.runs r where r.run_id = found.run_id) as owner_status,
+       exists (select 1 from holdfast.runs c where c.thread_id = found.thread_id and c.thread_id <> $2
+                and c.kind = 'compensation' and c.status in ('blocked', 'queued', 'running')) as undoing,
        (select q.escalation_id from holdfast.escalations q
          where q.effect_id = found.effect_id and q.status = 'open' and q.thread_id <> $2 limit 1) as asked_elsewhere
   from lease cross join place left join found on true`,
@@ -145,11 +149,12 @@ select place.checkpointed, (select coalesce(json_agg(older), '[]') from older) a
     (p.checkpoint.above ?? []).map(({ ns }) => ns),
     (p.checkpoint.above ?? []).map(({ id }) => id),
   ],
-  row: ({ checkpointed, older, owner_status, asked_elsewhere, ...raw }): Prepared => ({
+  row: ({ checkpointed, older, owner_status, undoing, asked_elsewhere, ...raw }): Prepared => ({
     checkpointed: checkpointed as boolean,
     older: older as OlderIntent[],
     row: raw.effect_id === null ? null : asMoved(raw),
     ownerStatus: owner_status as RunStatus | null,
+    undoing: undoing as boolean,
     askedElsewhere: asked_elsewhere as string | null,
   }),
 });
