@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { admit, failed } from "../../src/db/queries/breakers.ts";
+import { admit, failed, succeeded } from "../../src/db/queries/breakers.ts";
 import { openTestApp, type TestApp } from "../support/http.ts";
 
 let test: TestApp;
@@ -43,6 +43,29 @@ it("a breaker that nobody knows is 404, and a name that is none is 422, as probl
     status: 422,
     field: "target",
   });
+});
+
+it("a probe that answers after its time closes the breaker, unless a later one has failed since", async () => {
+  const probeOf = async (): Promise<string> => {
+    const [admission] = await admit(test.db, { target, openMs: 0, probeMs: 0 });
+    return String(admission?.probe);
+  };
+  const open = async (): Promise<void> => {
+    await test.send("POST", `${path}/auto`);
+    for (let n = 0; n < 5; n++) await failed(test.db, { target, probe: null, failuresMax: 5 });
+  };
+  await open();
+  const slow = await probeOf();
+  const later = await probeOf();
+  expect(later).not.toBe(slow);
+  expect(await succeeded(test.db, { target, probe: slow })).toMatchObject([{ state: "closed" }]);
+
+  await open();
+  const stale = await probeOf();
+  await failed(test.db, { target, probe: await probeOf(), failuresMax: 5 });
+  await probeOf();
+  expect(await succeeded(test.db, { target, probe: stale })).toEqual([]);
+  expect(await succeeded(test.db, { target, probe: null })).toEqual([]);
 });
 
 it("a probe is given to one caller alone, and again when it was given up by its time", async () => {

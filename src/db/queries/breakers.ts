@@ -67,14 +67,17 @@ returning *`,
   row: asBreaker,
 });
 
-/** Ends the row of failures. Only the probe of now closes a breaker: an old request that still answers does not. */
+/**
+ * Ends the row of failures. Only a probe sent since the breaker opened last closes it, also one that took longer than
+ * its time (a long stream does): an old request that still answers does not.
+ */
 export const succeeded = query({
   name: "breaker.succeeded",
   text: `
 update holdfast.breakers b
    set state = 'closed', failures = 0, opened_at = null, probe_until = null, updated_at = holdfast.now()
  where b.target = $1 and not b.forced
-   and (b.state = 'closed' and b.failures > 0 or b.state = 'half_open' and b.probe_until::text = $2)
+   and (b.state = 'closed' and b.failures > 0 or b.state = 'half_open' and $2::timestamptz > b.opened_at)
 returning *`,
   values: (p: { target: string; probe: string | null }) => [p.target, p.probe],
   row: asBreaker,
