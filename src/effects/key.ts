@@ -32,6 +32,9 @@ export function placeKey({ tenant, threadId, taskId, toolCallId, ordinal, name, 
 export const keyOfBusiness = (p: { tenant: string; name: string; businessKey: string }): string =>
   digestOf([p.tenant, "business", p.name, p.businessKey]);
 
+/** After a call was undone: its own key would give the undone one back, here and on the other side. */
+export const keyAfter = (undone: string): string => digestOf([undone, "again"]);
+
 /** What the call is about in the business; null where its declaration does not say. */
 export function businessKeyOf({ name, keyOf }: EffectDeclaration, args: unknown): string | null {
   if (keyOf === undefined) return null;

@@ -3,14 +3,15 @@
 import { EventEmitter, once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isGraphBubbleUp } from "@langchain/langgraph";
-import type { Fork } from "../db/queries/effect-reads.ts";
+import { type Fork, latestOfBusiness } from "../db/queries/effect-reads.ts";
 import type { Intent } from "../db/queries/effects.ts";
+import { one } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import { storable } from "../domain/text.ts";
 import { checkDeclaration } from "./declared.ts";
 import type { EffectCall, EffectRuntime } from "./effect.ts";
 import { forkOf } from "./fork.ts";
-import { businessKeyOf, keyOfBusiness, placeKey, readArgs } from "./key.ts";
+import { businessKeyOf, keyAfter, keyOfBusiness, placeKey, readArgs } from "./key.ts";
 import { type Ledger, type LedgerDeps, movesOf } from "./opened.ts";
 import { type Performed, performOnce } from "./perform.ts";
 
@@ -46,7 +47,7 @@ export function openEffects(deps: LedgerDeps): OpenLedger {
       forking ??= forkOf(deps);
       const fork = await forking;
       const repeatedBy = fork?.effects_policy === "repeat" ? fork.run_id : null;
-      const intent = intentOf(run, call, { ordinal, repeatedBy });
+      const intent = await madeAgain(deps, intentOf(run, call, { ordinal, repeatedBy }));
       return calls.inTurn(intent.key, () => performOnce(ledger, { call, intent, fork, dispatch }));
     });
     if ("result" in performed) return performed.result;
@@ -93,6 +94,15 @@ function intentOf(
     checkpoint,
     attempt,
   };
+}
+
+/** A business key that was undone is free again: whoever starts anew makes the call anew. */
+async function madeAgain({ db, write }: LedgerDeps, intent: Intent): Promise<Intent> {
+  const { tenant, tool, businessKey } = intent;
+  if (businessKey === null) return intent;
+  const latest = one(await write(() => latestOfBusiness(db, { tenant, tool, businessKey })));
+  if (latest === undefined || latest.key === null) return intent;
+  return { ...intent, key: latest.state === "compensated" ? keyAfter(latest.key) : latest.key };
 }
 
 /** A tool node turns what a tool throws into a message; a question to a human is for LangGraph alone. */

@@ -8,6 +8,7 @@ import {
   oldestDeadLetters,
 } from "../db/queries/dead-letters.ts";
 import { reopenEscalations } from "../db/queries/escalations.ts";
+import { forgetAnswers } from "../db/queries/model-calls.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { getRun } from "../db/queries/runs.ts";
 import { one, type Queryable } from "../db/query.ts";
@@ -56,12 +57,16 @@ export async function redriveRun(
     const { request, continues } = await planRedrive(tx, dead, redrive);
     // A resume that died before its answer was written: the question opens again, and the same answer takes it.
     if (answerUnused(dead)) await reopenEscalations(tx, { runId: dead.run_id, threadId: dead.thread_id });
+    // The journal would give the answer again that the run died of.
+    if (dead.error?.code === badAnswer) await forgetAnswers(tx, { runId: dead.run_id });
     const { run } = await createInTransaction(tx, request);
     return { run, threadId: run.thread_id, kwargs: run.kwargs, continues };
   });
   bus.publish("queue", made.threadId);
   return made;
 }
+
+const badAnswer = "bad_answer";
 
 async function deadLetter(
   db: Queryable,

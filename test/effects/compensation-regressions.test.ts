@@ -1,7 +1,9 @@
+import { END, START, StateGraph } from "@langchain/langgraph";
 import { afterEach, describe, expect, it } from "vitest";
 import { getEscalation } from "../../src/db/queries/escalations.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { one } from "../../src/db/query.ts";
+import { effect } from "../../src/effects/effect.ts";
 import { setFailpoints } from "../../src/observe/failpoint.ts";
 import { deleteThread } from "../../src/queue/cancel.ts";
 import { decideStuck } from "../../src/queue/decide-stuck.ts";
@@ -10,7 +12,7 @@ import { discardMany } from "../../src/queue/redrive.ts";
 import { pruneOnce } from "../../src/queue/scheduler.ts";
 import { expireLeases } from "../support/factory.ts";
 import type { TestRuntime } from "../support/runtime.ts";
-import { accepted, rowsOf, runFast, runtimeWith, signal } from "../support/scenario.ts";
+import { accepted, LogState, rowsOf, runFast, runtimeWith, signal } from "../support/scenario.ts";
 import { booked, cancelled, type TripChoices, tripGraph, World } from "../support/trip.ts";
 import { until, untilEnded } from "../support/watch.ts";
 
@@ -164,5 +166,52 @@ describe("a compensation", () => {
     await compensationsOf(trip);
     expect(trip.world.log).toEqual([...booked(), ...cancelled()]);
     await deleteThread(trip.runtime, thread);
+  });
+});
+
+describe("an effect with a business key", () => {
+  const keyed = (world: World, choices: { last: (n: number) => unknown }) => {
+    let runs = 0;
+    return new StateGraph(LogState)
+      .addNode("book", async () => {
+        const booking = await effect(
+          {
+            name: "book",
+            args: { trip: 7 },
+            class: "compensatable",
+            keyOf: ({ trip }: { trip: number }) => `trip ${trip}`,
+            lookup: async (key: string) => world.lookup(key),
+            compensate: async (_done: unknown, key: string) => world.act("cancel", key),
+          },
+          async (key) => world.act("book", key).receipt,
+        );
+        return { log: [booking] };
+      })
+      .addNode("last", () => {
+        runs += 1;
+        choices.last(runs);
+        return { log: ["last"] };
+      })
+      .addEdge(START, "book")
+      .addEdge("book", "last")
+      .addEdge("last", END)
+      .compile();
+  };
+
+  it("that was undone is made again by who starts anew, once, and undone again when that dies too", async () => {
+    const world = new World();
+    const runtime = await runtimeWith(keyed(world, { last: (n) => (n <= 2 ? bug() : undefined) }));
+    runFast(runtime);
+    runtime.work({ pollMillis: 20, leaseSeconds: 100_000 });
+    for (const count of [1, 2]) {
+      const run = await accepted(runtime);
+      await compensationsOf({ runtime, world, run });
+      expect(world.log).toEqual(Array(count).fill(["book", "cancel"]).flat());
+    }
+    for (let n = 0; n < 2; n += 1)
+      expect(await untilEnded(runtime, (await accepted(runtime)).run_id)).toMatchObject({
+        status: "success",
+      });
+    expect(world.log).toEqual(["book", "cancel", "book", "cancel", "book"]);
   });
 });

@@ -1,9 +1,13 @@
 import { Annotation, StateGraph } from "@langchain/langgraph";
 import { expect, it, onTestFinished } from "vitest";
+import { z } from "zod";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { chatModel } from "../../src/models/chat-model.ts";
 import type { DurableChatModel } from "../../src/models/durable-model.ts";
+import { extractJson } from "../../src/models/structured.ts";
 import { cancelRun } from "../../src/queue/cancel.ts";
+import { redriveRun } from "../../src/queue/redrive.ts";
+import { asItStands } from "../../src/queue/redrive-plan.ts";
 import { type ModelServer, type Script, say, startModelServer } from "../support/model-server.ts";
 import { accepted, rowsOf, runFast, runtimeWith, signal } from "../support/scenario.ts";
 import { untilEnded } from "../support/watch.ts";
@@ -48,6 +52,29 @@ it("an answer that a node got by asking again is replayed when its step is repea
   expect(await rowsOf(runtime, "select nth, state, tries from holdfast.model_calls")).toEqual([
     { nth: 0, state: "answered", tries: 2 },
   ]);
+});
+
+it("a run that died of a bad answer asks the model anew when it is redriven", async () => {
+  const server = await serverWith([say("no JSON"), say('{"total":7}')]);
+  const graph = asking(async () => {
+    const schema = z.object({ total: z.number() });
+    const request = { model: modelOf(server), system: "Answer.", user: "How many?", schema };
+    return String((await extractJson(request)).value.total);
+  });
+  const runtime = await runtimeWith(graph);
+  runtime.work({ pollMillis: 20 });
+  const dead = await untilEnded(runtime, (await accepted(runtime)).run_id);
+  expect(dead.error?.code).toBe("bad_answer");
+  const asked = {
+    tenant: "default",
+    principal: "tester",
+    runId: dead.run_id,
+    afterSeconds: 0,
+    dryRun: false,
+  };
+  const { run } = await redriveRun(runtime, { ...asItStands, ...asked });
+  expect(said(await untilEnded(runtime, run?.run_id ?? ""))).toBe("7");
+  expect(server.requests).toHaveLength(2);
 });
 
 it("a cancelled run ends its model calls also where the node gave them a signal of its own", async () => {

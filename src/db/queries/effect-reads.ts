@@ -1,4 +1,5 @@
 // Who looks at the ledger of effects: people, forks, compensations, the scrape, the prune chore.
+import type { EffectState } from "../../domain/effect.ts";
 import { query } from "../query.ts";
 import type { EffectRow } from "./effects.ts";
 
@@ -127,6 +128,16 @@ select count(*) as n from holdfast.effects e
          select 1 from holdfast.runs r where r.run_id = e.run_id and r.status = 'running' and r.epoch = e.epoch))`,
   values: () => [],
   row: (raw) => raw.n as number,
+});
+
+/** The newest call about this business key. Always one row: none would mean that the lease is gone. */
+export const latestOfBusiness = query({
+  name: "effect.latest_of_business",
+  text: `select l.key, l.state from (select 1) always left join lateral (
+           select key, state from holdfast.effects where tenant = $1 and tool = $2 and business_key = $3
+            order by seq desc limit 1) l on true`,
+  values: (p: { tenant: string; tool: string; businessKey: string }) => [p.tenant, p.tool, p.businessKey],
+  row: (raw) => ({ key: raw.key as string | null, state: raw.state as EffectState | null }),
 });
 
 /** Effects that outlived their thread for their business key, when that is long ago too. */

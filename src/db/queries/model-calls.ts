@@ -137,3 +137,11 @@ export const checkpointStored = query({
   values: (p: { threadId: string; ns: string; checkpointId: string }) => [p.threadId, p.ns, p.checkpointId],
   row: () => true,
 });
+
+/** A run's calls, as if they had never been asked: only those of its last step could still be repeated. */
+export const forgetAnswers = query({
+  name: "model_call.forget",
+  text: "delete from holdfast.model_calls where run_id = $1 returning call_id",
+  values: (p: { runId: string }) => [p.runId],
+  row: (raw) => raw.call_id as string,
+});
