@@ -11,6 +11,8 @@ export interface Scene {
   answer?(payload: unknown): unknown;
   /** What the sink may have done at the end. */
   expected(about: string): Expected[];
+  /** Tools whose calls the sink does not tell apart by their key. */
+  unkeyed?: readonly string[];
   /** What else must hold at the sink, also when the run ended early, as sentences about what is wrong. */
   judge?(log: readonly EffectLine[]): string[];
 }
@@ -28,6 +30,7 @@ const agentTools: Scene = {
     ...times(1, about, "charge", "book", "mail"),
     { tool: "read", about, least: 1, most: 6 },
   ],
+  unkeyed: ["book", "mail"],
 };
 
 /** The model of that agent: four calls for the first message, then the end. All calls have the ids some models give. */
