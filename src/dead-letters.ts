@@ -192,7 +192,7 @@ async function redriveEdited(asked: Asked): Promise<void> {
     from,
     effects,
     dry_run: values["dry-run"],
-    input: parseBody(await readFile(file, "utf8")),
+    input: parseBody(await inputOf(file)),
   });
   const { dry_run: dryRun, ...choice } = parseInput(redriveBody, body);
   const asking = { tenant, runId, principal, afterSeconds: 0, dryRun };
@@ -230,4 +230,12 @@ async function discard(asked: Asked): Promise<void> {
     for (const id of open) print(`${id}  no dead letter, or discarded before`);
   });
   if (open.length > 0) process.exitCode = 1;
+}
+
+async function inputOf(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw new Refused(422, `--input ${file} cannot be read: ${(error as Error).message}`);
+  }
 }

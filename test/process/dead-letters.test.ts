@@ -144,6 +144,10 @@ describe("holdfast dead-letters", () => {
       code: 1,
       stdout: expect.stringMatching(/redriven[\s\S]*refused.*Run not found[\s\S]*1 redriven, 1 refused/),
     });
+    expect(await holdfast("redrive", id, "--from", "start", "--input", "no-such-file")).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/--input no-such-file cannot be read/),
+    });
     expect(await holdfast("show", unknown)).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/not found/),
