@@ -4,6 +4,7 @@ import { Fatal } from "../domain/errors.ts";
 import { declareInline } from "./declared.ts";
 import { executionOf, isInsideCall } from "./execution.ts";
 import { type Places, placesOf } from "./places.ts";
+import { taskPlace } from "./task.ts";
 
 /** Where the engine hands a run's ledger to its nodes. LangGraph passes it on, also into subgraphs. */
 export const effectsKey = "__holdfast_effects";
@@ -41,17 +42,13 @@ interface Executed {
   executionInfo?: { taskId?: string; nodeAttempt?: number };
 }
 
-/** A task's namespace is its checkpoint's with the task behind it; the map has the checkpoint of each namespace. */
-function checkpointOf(config: { configurable?: Record<string, unknown> }): Checkpoint {
-  const { checkpoint_ns: own, checkpoint_map: map } = (config.configurable ?? {}) as {
-    checkpoint_ns?: string;
-    checkpoint_map?: Record<string, string>;
-  };
-  const ns = (own ?? "").split("|").slice(0, -1).join("|");
+/** The checkpoints of the graphs around a namespace. */
+function checkpointsAbove(ns: string, { configurable }: Executed): Checkpoint["above"] {
+  const { checkpoint_map: map } = (configurable ?? {}) as { checkpoint_map?: Record<string, string> };
   const around = Object.entries(map ?? {}).filter(
     ([other]) => other !== ns && (other === "" || ns.startsWith(`${other}|`)),
   );
-  return { ns, id: map?.[ns] ?? "", above: around.map(([other, id]) => ({ ns: other, id })) };
+  return around.map(([other, id]) => ({ ns: other, id }));
 }
 
 export interface EffectOptions<A, R> extends EffectDeclaration<A, R> {
@@ -79,21 +76,19 @@ export async function performEffect<R>(
 ): Promise<R> {
   const config = getConfig();
   const runtime = config?.configurable?.[effectsKey] as EffectRuntime | undefined;
-  // Inside a tool the config is a child's: it has no execution info, but still the task's id.
-  const taskId =
-    (config as Executed | undefined)?.executionInfo?.taskId ??
-    (config?.configurable?.__pregel_task_id as string | undefined);
-  if (runtime === undefined || taskId === undefined) {
+  const place = taskPlace(config, {});
+  if (runtime === undefined || place === undefined) {
     throw new Fatal(`effect ${call.declaration.name} was called outside a node of a run`, {
       code: "effect_outside_run",
     });
   }
+  const { taskId, checkpoint } = place;
   return runtime.perform(
     {
       ...call,
       taskId,
       execution: executionOf(config as Executed),
-      checkpoint: checkpointOf(config),
+      checkpoint: { ...checkpoint, above: checkpointsAbove(checkpoint.ns, config as Executed) },
       insideCall: isInsideCall(config),
       places: placesOf(config.configurable ?? {}),
     },

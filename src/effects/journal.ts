@@ -13,7 +13,7 @@ import type { TaskPlace } from "./task.ts";
  * fallbacks, retries of a node, attempts of the run, crashes.
  */
 export const requestsMax = 5;
-/** How often a call may be put off uncharged; at a minute each, about two hours. */
+/** How often a call may be put off uncharged, until its breaker or its limit lets it through. */
 const waitsMax = 120;
 const messageCharsMax = 1_000;
 
