@@ -133,7 +133,7 @@ describe("a run that is stopped", () => {
       const runtime = await runtimeWith(tripGraph({ world }));
       // A call that was cut off is looked up for a minute; leases last longer than the test.
       runFast(runtime);
-      runtime.work({ pollMillis: 20, leaseSeconds: 100_000 });
+      runtime.work({ pollMillis: 20 });
       const reached = await boundaries(runtime);
       expect(reached.length).toBeGreaterThan(20);
       for (const boundary of reached) {

@@ -36,7 +36,7 @@ async function started(choices: Partial<TripChoices> = {}): Promise<Trip> {
   const world = new World();
   const runtime = await runtimeWith(tripGraph({ world, last: bug, ...choices }));
   runFast(runtime);
-  runtime.work({ pollMillis: 20, leaseSeconds: 100_000 });
+  runtime.work({ pollMillis: 20 });
   return { runtime, world, run: await accepted(runtime) };
 }
 
@@ -202,7 +202,7 @@ describe("an effect with a business key", () => {
     const world = new World();
     const runtime = await runtimeWith(keyed(world, { last: (n) => (n <= 2 ? bug() : undefined) }));
     runFast(runtime);
-    runtime.work({ pollMillis: 20, leaseSeconds: 100_000 });
+    runtime.work({ pollMillis: 20 });
     for (const count of [1, 2]) {
       const run = await accepted(runtime);
       await compensationsOf({ runtime, world, run });

@@ -45,8 +45,7 @@ async function started(
   const runtime = await runtimeWith(tripGraph({ world, last: bug, ...choices }));
   told.runtime = runtime;
   runFast(runtime);
-  // Longer than a test lasts by its fast clock: leases end here when a test says so.
-  const { worker } = runtime.work({ pollMillis: 20, leaseSeconds: 100_000 });
+  const { worker } = runtime.work({ pollMillis: 20 });
   return { runtime, world, worker, run: await accepted(runtime) };
 }
 
@@ -76,7 +75,7 @@ const threadOf = async (runtime: TestRuntime): Promise<Record<string, unknown> |
   (await rowsOf(runtime, "select status, error from holdfast.threads"))[0];
 
 const ledgerOf = (runtime: TestRuntime): Promise<Record<string, unknown>[]> =>
-  rowsOf(runtime, "select tool, state from holdfast.effects where compensates is null order by prepared_at");
+  rowsOf(runtime, "select tool, state from holdfast.effects where compensates is null order by seq");
 
 /** Does this once, at the nth time that the boundary is reached. */
 function onceAt(boundary: string, nth: number, act: () => unknown): void {
