@@ -66,7 +66,7 @@ export async function recordCrash(
   return { kind: "requeued" };
 }
 
-/** Its worker is gone, and nobody knows whose fault that was: run alone next time, uncharged. */
+/** Its worker is gone, and nobody knows whose fault that was: uncharged, and run alone when it was the second. */
 export async function recordLoss(
   tx: Queryable,
   { run, progressed }: Pick<Crash, "run" | "progressed">,

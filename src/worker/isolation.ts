@@ -1,5 +1,5 @@
-// Runs suspects, one at a time for each process. A run whose worker died may be what killed it, or an innocent neighbour:
-// alone in a process, it can only take itself along. Read next: isolated-child.ts, src/queue/crash.ts.
+// Runs suspects, one at a time for each process. A run that two workers died under may be what killed them, or an innocent
+// neighbour: alone in a process, it can only take itself along. Read next: isolated-child.ts, src/queue/crash.ts.
 import { setTimeout as sleep } from "node:timers/promises";
 import pRetry from "p-retry";
 import type { Bus } from "../db/listen.ts";

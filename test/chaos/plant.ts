@@ -98,11 +98,8 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
   };
 }
 
-/**
- * A worker may be killed when it has been up for one and a half times as long as its start took. In that time it can start a
- * process for suspects and get some done: killed sooner, on a slow machine, nobody would ever get on.
- */
-const upPerStart = 1.5;
+/** A worker may be killed when it has been up for half as long as its start took: killed sooner, nobody would get on. */
+const upPerStart = 0.5;
 
 /** Keeps a worker at each place: the next one starts when one has died. */
 function startWorkers({ workers }: PlantOptions, start: (nth: number) => Promise<HoldfastProcess>) {

@@ -127,14 +127,14 @@ interface Poison {
   message: RegExp;
   stack?: RegExp;
   attempts: string[];
-  /** How often it takes the shared worker along: once, then it is run alone. */
+  /** How often it takes a shared worker along: twice, then it is run alone. */
   deaths: number;
   environment?: Record<string, string>;
   kwargs?: Partial<CreateRun["kwargs"]>;
   attemptsMax?: number;
 }
 
-const alone = ["lost", "crashed", "crashed", "dead"];
+const alone = ["lost", "lost", "crashed", "crashed", "dead"];
 const poisons: Poison[] = [
   { how: "throws", code: "error", message: /always wrong/, attempts: ["dead"], deaths: 0 },
   {
@@ -142,14 +142,14 @@ const poisons: Poison[] = [
     code: "crash_budget",
     message: /died 3 times .*killed by SIGABRT/,
     attempts: alone,
-    deaths: 1,
+    deaths: 2,
   },
   {
     how: "segfault",
     code: "crash_budget",
     message: /killed by SIGSEGV/,
     attempts: alone,
-    deaths: 1,
+    deaths: 2,
   },
   {
     how: "stack",
@@ -164,7 +164,7 @@ const poisons: Poison[] = [
     code: "crash_budget",
     message: /killed by SIGABRT: .*out of memory/,
     attempts: alone,
-    deaths: 1,
+    deaths: 2,
     environment: { NODE_OPTIONS: "--max-old-space-size=150", BLOCK_SECONDS: "60" },
   },
   {
@@ -173,7 +173,7 @@ const poisons: Poison[] = [
     message: /killed by SIGKILL: the event loop is blocked/,
     stack: /spinsInTheGraph \(.*poison\.ts/,
     attempts: alone,
-    deaths: 1,
+    deaths: 2,
   },
   {
     how: "exits",
@@ -183,7 +183,7 @@ const poisons: Poison[] = [
     attempts: ["dead"],
     deaths: 0,
   },
-  { how: "exits unseen", code: "crash_budget", message: /ended with code 0/, attempts: alone, deaths: 1 },
+  { how: "exits unseen", code: "crash_budget", message: /ended with code 0/, attempts: alone, deaths: 2 },
   {
     how: "rejects",
     code: "unhandled_rejection",

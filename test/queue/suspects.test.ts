@@ -26,10 +26,20 @@ async function lose(): ReturnType<typeof reap> {
 }
 
 async function claimedAlone(run: RunRow): Promise<RunRow> {
-  const claimed = one(await claimSuspect(runtime.db, claim(run)));
-  if (claimed === undefined) throw new Error("there is no suspect to claim");
-  return claimed;
+  const alone = one(await claimSuspect(runtime.db, claim(run)));
+  if (alone === undefined) throw new Error("there is no suspect to claim");
+  return alone;
 }
+
+async function claimedByAny(run: RunRow): Promise<RunRow> {
+  const taken = one(await claimNext(runtime.db, claim(run)));
+  if (taken === undefined) throw new Error("there is no run to claim");
+  return taken;
+}
+
+/** By whom it is for now. */
+const claimed = async (run: RunRow): Promise<RunRow> =>
+  (await runById(runtime.db, run.run_id)).suspect ? claimedAlone(run) : claimedByAny(run);
 
 /** As if this holder had committed a step. */
 async function progress({ run_id, thread_id, epoch }: RunRow): Promise<void> {
@@ -40,29 +50,54 @@ async function progress({ run_id, thread_id, epoch }: RunRow): Promise<void> {
   });
 }
 
+/** A run that two workers died under, claimed by who runs it alone. */
+async function suspect(): Promise<RunRow> {
+  const run = await makeRun(runtime.db, "running");
+  await lose();
+  await claimedByAny(run);
+  await lose();
+  return claimedAlone(run);
+}
+
 const death = { how: "killed by SIGABRT", stderr: "" };
 
 describe("a run whose worker is gone", () => {
-  it("is a suspect, charged nothing, and only for those who run it alone", async () => {
+  const uncharged = { status: "queued", crashes: 0, failures: 0 };
+
+  it("goes on at once in any other, charged nothing", async () => {
     const run = await makeRun(runtime.db, "running");
     expect(await lose()).toMatchObject({ requeued: 1, buried: 0 });
-    expect(await runById(runtime.db, run.run_id)).toMatchObject({
-      status: "queued",
-      suspect: true,
-      losses: 1,
-      crashes: 0,
-      failures: 0,
-    });
+    expect(await runById(runtime.db, run.run_id)).toMatchObject({ ...uncharged, suspect: false, losses: 1 });
     expect(await attemptsOf(runtime, run.run_id)).toEqual(["lost"]);
+    expect(one(await claimSuspect(runtime.db, claim(run)))).toBeUndefined();
+    expect(await claimedByAny(run)).toMatchObject({ run_id: run.run_id, status: "running", epoch: 2 });
+  });
+
+  it("the second time is a suspect, charged nothing, and only for those who run it alone", async () => {
+    const run = await makeRun(runtime.db, "running");
+    await lose();
+    await claimedByAny(run);
+    expect(await lose()).toMatchObject({ requeued: 1, buried: 0 });
+    expect(await runById(runtime.db, run.run_id)).toMatchObject({ ...uncharged, suspect: true, losses: 2 });
+    expect(await attemptsOf(runtime, run.run_id)).toEqual(["lost", "lost"]);
     expect(await claimNext(runtime.db, claim(run))).toEqual([]);
-    expect(await claimedAlone(run)).toMatchObject({ run_id: run.run_id, status: "running", epoch: 2 });
+    expect(await claimedAlone(run)).toMatchObject({ run_id: run.run_id, status: "running", epoch: 3 });
+  });
+
+  it("the second time is a suspect also when it had got on in between", async () => {
+    const run = await makeRun(runtime.db, "running");
+    await progress(run);
+    await lose();
+    await progress(await claimedByAny(run));
+    await lose();
+    expect(await runById(runtime.db, run.run_id)).toMatchObject({ ...uncharged, suspect: true, losses: 1 });
   });
 
   it("ends when it has got no further under ten of them", async () => {
     const run = await makeRun(runtime.db, "running");
     for (let lost = 1; lost < lossesMax; lost += 1) {
       expect(await lose()).toMatchObject({ requeued: 1 });
-      await claimedAlone(run);
+      await claimed(run);
     }
     expect(await lose()).toMatchObject({ requeued: 0, buried: 1 });
     expect(await runById(runtime.db, run.run_id)).toMatchObject({
@@ -75,7 +110,7 @@ describe("a run whose worker is gone", () => {
     const run = await makeRun(runtime.db, "running");
     for (let lost = 1; lost < lossesMax; lost += 1) {
       await lose();
-      await claimedAlone(run);
+      await claimed(run);
     }
     await progress(await runById(runtime.db, run.run_id));
     expect(await lose()).toMatchObject({ requeued: 1, buried: 0 });
@@ -84,12 +119,6 @@ describe("a run whose worker is gone", () => {
 });
 
 describe("a suspect that kills its own process", () => {
-  async function suspect(): Promise<RunRow> {
-    const run = await makeRun(runtime.db, "running");
-    await lose();
-    return claimedAlone(run);
-  }
-
   it("is charged at once, and ends at the third time with what its process said last", async () => {
     let run = await suspect();
     for (const crashes of [1, 2]) {
@@ -113,7 +142,7 @@ describe("a suspect that kills its own process", () => {
         stack: "    at spin (graph.ts:3:1)",
       },
     });
-    expect(await attemptsOf(runtime, run.run_id)).toEqual(["lost", "crashed", "crashed", "dead"]);
+    expect(await attemptsOf(runtime, run.run_id)).toEqual(["lost", "lost", "crashed", "crashed", "dead"]);
     const events = await rowsOf(
       runtime,
       "select event from holdfast.run_events where run_id = $1",
@@ -140,7 +169,7 @@ describe("a suspect that kills its own process", () => {
     expect(await chargeCrash(runtime.db, run, death)).toMatchObject({ kind: "moved" });
     await settle(runtime.db, { run: second, outcome: { kind: "released" }, finalEvents: [] });
     expect(await chargeCrash(runtime.db, second, death)).toMatchObject({ kind: "moved" });
-    expect(await runById(runtime.db, run.run_id)).toMatchObject({ status: "queued", crashes: 0, losses: 2 });
+    expect(await runById(runtime.db, run.run_id)).toMatchObject({ status: "queued", crashes: 0, losses: 3 });
   });
 
   it("ends as cancelled when somebody had asked it to stop", async () => {
@@ -161,19 +190,16 @@ describe("a suspect", () => {
   } as const;
 
   it("that fails in order is none any more", async () => {
-    const run = await makeRun(runtime.db, "running");
-    await lose();
-    await settle(runtime.db, { run: await claimedAlone(run), outcome: retry, finalEvents: [] });
+    const run = await suspect();
+    await settle(runtime.db, { run, outcome: retry, finalEvents: [] });
     expect(await runById(runtime.db, run.run_id)).toMatchObject({ suspect: false, losses: 0, failures: 1 });
     expect(await claimNext(runtime.db, claim(run))).toHaveLength(1);
   });
 
   it("that is given back when its worker stops is still one", async () => {
-    const run = await makeRun(runtime.db, "running");
-    await lose();
-    const claimed = await claimedAlone(run);
-    await settle(runtime.db, { run: claimed, outcome: { kind: "released" }, finalEvents: [] });
-    expect(await runById(runtime.db, run.run_id)).toMatchObject({ suspect: true, attempt: 1 });
+    const run = await suspect();
+    await settle(runtime.db, { run, outcome: { kind: "released" }, finalEvents: [] });
+    expect(await runById(runtime.db, run.run_id)).toMatchObject({ suspect: true, attempt: 2 });
   });
 
   it("is run like any other where nobody can run it alone", async () => {

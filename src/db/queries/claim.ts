@@ -31,7 +31,7 @@ export const claimNext = query({
   row: asRun,
 });
 
-/** The same among the suspects: runs whose worker died, which are run alone. */
+/** The same among the suspects: runs that two workers died under, which are run alone. */
 export const claimSuspect = query({
   name: "claim.suspect",
   text: claiming("suspect"),

@@ -78,12 +78,16 @@ update holdfast.runs
   row: asRun,
 });
 
-/** A run whose worker is gone goes back as a suspect: nobody knows yet who was to blame, so no crash is charged. */
+/**
+ * A run whose worker is gone goes back, uncharged: nobody knows yet who was to blame. The second time it is a suspect,
+ * also when it had got on in between.
+ */
 export const requeueLost = query({
   name: "settle.requeue_lost",
   text: `
 update holdfast.runs
-   set status = 'queued', lease_until = null, worker_id = null, updated_at = holdfast.now(), suspect = true,
+   set status = 'queued', lease_until = null, worker_id = null, updated_at = holdfast.now(),
+       suspect = suspect or losses > 0,
        crashes = case when $3::boolean then 0 else crashes end,
        losses = case when $3::boolean then 1 else losses + 1 end
  where run_id = $1 and epoch = $2 and status = 'running' returning *`,
