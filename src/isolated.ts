@@ -10,14 +10,18 @@ import { HeldRuns } from "./worker/held-runs.ts";
 import type { FromChild, ToChild } from "./worker/isolated-child.ts";
 
 const signals = ["SIGINT", "SIGTERM"] as const;
-/** Of a process that has lost its parent: it holds a lease that nobody would answer for. */
-const orphanExitCode = 1;
+const failedExitCode = 1;
+/** A process that has lost its parent may finish its run in this time; then it gives it back at the next step. */
+const orphanMillisMax = 10_000;
 
 /** Runs until the parent says stop, or is gone. */
 export async function serveSuspects(config: Config, log: Log): Promise<void> {
   if (process.send === undefined)
     throw new Error("this command is for the program itself: a worker starts it");
-  process.once("disconnect", () => process.exit(orphanExitCode));
+  let leave = async (): Promise<void> => process.exit(failedExitCode);
+  process.once("disconnect", () => void leave());
+  // What a parent that is gone would have read can be told to nobody.
+  process.stderr.on("error", () => undefined);
   // A terminal signals the whole group: the parent decides when its runs are given back.
   for (const signal of signals) process.on(signal, () => undefined);
   trapStrays(log);
@@ -37,8 +41,13 @@ export async function serveSuspects(config: Config, log: Log): Promise<void> {
   };
   const fail = (error: unknown): void => {
     log.error({ error }, "a process for suspects failed");
-    process.exit(orphanExitCode);
+    process.exit(failedExitCode);
   };
+  leave = () =>
+    held
+      .allEnded(orphanMillisMax)
+      .then(() => stop(orphanMillisMax))
+      .catch(fail);
   process.on("message", (message: ToChild) => {
     if ("work" in message) work(message.work).catch(fail);
     else if ("stop" in message) stop(message.stop).catch(fail);
@@ -48,5 +57,5 @@ export async function serveSuspects(config: Config, log: Log): Promise<void> {
 }
 
 const tell = (message: FromChild): void => {
-  process.send?.(message);
+  if (process.connected) process.send?.(message);
 };

@@ -69,9 +69,9 @@ export class HeldRuns {
   async stop(deadlineMillis: number): Promise<void> {
     this.#unsubscribe();
     for (const attempt of this.#active.values()) attempt.drain();
-    await this.#allEnded(deadlineMillis);
+    await this.allEnded(deadlineMillis);
     for (const attempt of this.#active.values()) attempt.abort(new Cancelled("the worker stops"));
-    await this.#allEnded(abortGraceMillis);
+    await this.allEnded(abortGraceMillis);
     await this.#keeper?.stop();
   }
 
@@ -107,7 +107,8 @@ export class HeldRuns {
       .catch((error: unknown) => this.#deps.log.warn({ error }, "cancel requests could not be read"));
   }
 
-  async #allEnded(millis: number): Promise<void> {
+  /** Resolves when nothing is held any more, or after so long. */
+  async allEnded(millis: number): Promise<void> {
     if (this.#ended.size === 0) return;
     const timer = new AbortController();
     const late = sleep(millis, undefined, { signal: timer.signal }).catch(() => undefined);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pRetry from "p-retry";
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
-import { claimSuspect, suspectsDue } from "../db/queries/claim.ts";
+import { claimSuspect, suspectDue } from "../db/queries/claim.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
 import { isDatabaseAway } from "../domain/classify.ts";
@@ -49,6 +49,8 @@ export class Isolation {
   readonly #options: Options;
   readonly #stopping = new AbortController();
   readonly #children = new Set<IsolatedChild>();
+  /** Children that have a run in hand. */
+  #working = 0;
   #loops: Promise<void>[] = [];
   #unsubscribe: () => void = () => undefined;
   readonly #wakes = new Set<() => void>();
@@ -73,7 +75,7 @@ export class Isolation {
     await Promise.all(this.#loops);
   }
 
-  /** One process at a time. The nth begins when there is more to do than for those `before` it. */
+  /** One process at a time. The nth begins when there is more to do and those `before` it are at work. */
   async #forever(before: number): Promise<void> {
     const { signal } = this.#stopping;
     const cell: Cell = { child: undefined, idleSince: performance.now() };
@@ -95,15 +97,16 @@ export class Isolation {
   async #workOnNext(cell: Cell, before: number): Promise<boolean> {
     const { db } = this.#deps;
     const { workerId, graphIds, leaseSeconds } = this.#options;
-    const due = one(await suspectsDue(db, { graphIds, most: before + 1 })) ?? 0;
-    if (due <= before) return false;
+    if (this.#working < before || !one(await suspectDue(db, { graphIds }))) return false;
     const child = await this.#warm(cell);
     if (this.#stopping.signal.aborted) return false;
     // Claimed only now: its lease does not run while a process starts.
     const run = one(await claimSuspect(db, { workerId, graphIds, leaseSeconds }));
     if (run === undefined) return false;
     this.#deps.metrics.suspects.inc();
+    this.#working += 1;
     const end = await child.work(run);
+    this.#working -= 1;
     // What failed may have left something behind that kills the next one.
     if ("died" in end || end.ended !== "success") await this.#end(cell);
     // Killed by our own stop, it is not to blame: its lease runs out.

@@ -269,24 +269,39 @@ describe("a graph that", () => {
 });
 
 describe("a suspect whose worker is killed from outside", () => {
-  it("loses its own process too, is charged nothing, and is finished by the next worker", async () => {
-    const run = await accepted({
+  /** With a worker that works on it, in a process of its own. */
+  async function atWork(): Promise<{ runId: string; worker: number; child: number }> {
+    const runId = await accepted({
       graphId: "steps",
       kwargs: { input: { wait: 1_500 }, stream_mode: ["values"] },
     });
     await db.query({
       text: "update holdfast.runs set suspect = true where run_id = $1 and status = 'queued'",
-      values: [run],
+      values: [runId],
     });
     supervised = await supervise();
-    await until(async () => (await runById(db, run)).status === "running", "the run to be claimed");
-    const [child = 0, ...others] = childrenOf(supervised.pid());
+    await until(async () => (await runById(db, runId)).status === "running", "the run to be claimed");
+    const worker = supervised.pid();
+    const [child = 0, ...others] = childrenOf(worker);
     expect(others).toEqual([]);
     expect(lives(child)).toBe(true);
-    process.kill(supervised.pid(), "SIGKILL");
+    return { runId, worker, child };
+  }
+  const uncharged = { status: "success", crashes: 0, failures: 0 };
+
+  it("is finished by its own process, which then goes too", async () => {
+    const { runId, worker, child } = await atWork();
+    process.kill(worker, "SIGKILL");
+    expect(await ended(runId)).toMatchObject(uncharged);
+    expect(await outcomesOf(runId)).toEqual(["success"]);
     await until(() => !lives(child), "its process to end");
-    expect(await ended(run)).toMatchObject({ status: "success", crashes: 0, failures: 0 });
-    expect(await outcomesOf(run)).toEqual(["lost", "success"]);
-    expect(supervised.deaths).toEqual([{ code: null, signal: "SIGKILL" }]);
+    expect(supervised?.deaths).toEqual([{ code: null, signal: "SIGKILL" }]);
+  });
+
+  it("together with its process is charged nothing, and is finished by the next worker", async () => {
+    const { runId, worker, child } = await atWork();
+    for (const pid of [worker, child]) process.kill(pid, "SIGKILL");
+    expect(await ended(runId)).toMatchObject(uncharged);
+    expect(await outcomesOf(runId)).toEqual(["lost", "success"]);
   });
 });

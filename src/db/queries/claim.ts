@@ -39,16 +39,15 @@ export const claimSuspect = query({
   row: asRun,
 });
 
-/** How many suspects could be claimed now, counted up to `most`: a process for them is started only when there are some. */
-export const suspectsDue = query({
-  name: "claim.suspects_due",
+/** A row when a suspect could be claimed now: a process for suspects is started only then. */
+export const suspectDue = query({
+  name: "claim.suspect_due",
   text: `
-select count(*)::int as due from (
-  select 1 from holdfast.runs
-   where status = 'queued' and suspect and available_at <= (select holdfast.now()) and graph_id = any($1::text[])
-   limit $2) as found`,
-  values: (p: { graphIds: string[]; most: number }) => [p.graphIds, p.most],
-  row: (raw) => raw.due as number,
+select 1 from holdfast.runs
+ where status = 'queued' and suspect and available_at <= (select holdfast.now()) and graph_id = any($1::text[])
+ limit 1`,
+  values: (p: { graphIds: string[] }) => [p.graphIds],
+  row: () => true,
 });
 
 /** Renews every lease this worker still holds, in id order (unordered, it deadlocks with the saver's share locks). */
