@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDatabaseAway } from "../../src/domain/classify.ts";
-import { judgeEffects } from "../support/effect-log.ts";
+import { type EffectLine, judgeEffects } from "../support/effect-log.ts";
 import { expireLeases } from "../support/factory.ts";
 import type { HoldfastProcess } from "../support/holdfast-process.ts";
 import { resultViolations, violations } from "../support/invariants.ts";
@@ -42,7 +42,7 @@ export async function recordBoundaries(stage: Stage, scene: Scene): Promise<stri
   try {
     const never = new AbortController().signal;
     await playScene(performance, overHttp(victim, never), never);
-    const broken = await verdict(performance, { victimEndedRun: false, inHand: 0 });
+    const broken = await verdict(performance, { victimEndedRun: false, inHand: noCalls });
     if (broken.length > 0) throw new Error(`${scene.name} without any fault:\n${broken.join("\n")}`);
     return (await readFile(record, "utf8")).trim().split("\n");
   } finally {
@@ -90,7 +90,8 @@ export async function strike(
     // A play may end, or fail, in the moment of the blow: its trace comes a little later.
     const over = playing.then(() => Promise.race([told, sleep(traceMillisMax, false)]));
     const reached = await Promise.race([told, over]);
-    const inHand = action === "SIGSTOP" ? callsInHand(await recorded(record), name) : 0;
+    const inHand =
+      action === "SIGSTOP" ? await callsInHand(performance, await recorded(record), name) : noCalls;
     await after({ stage, performance, victim, action, proxy, playing, struck, reached, heir });
     const broken = await verdict(performance, { victimEndedRun: action === "throw", inHand });
     const hit = reached && (proxy === undefined || proxy.counters.cuts > 0);
@@ -199,14 +200,28 @@ const recorded = async (record: string): Promise<string[]> =>
 const isStopped = async ({ pid }: HoldfastProcess): Promise<boolean> =>
   /\) T /.test(await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""));
 
+/** Calls whose requests a stopped process may have sent, or be about to send. */
+interface InHand {
+  count: number;
+  tools: ReadonlySet<string>;
+}
+const noCalls: InHand = { count: 0, tools: new Set() };
+
 /**
  * Calls that beside the boundary had passed their fence and were not answered. The request of a stopped process may
  * not have left it: nobody can take it back, and where the key does not protect it may come after the look-up.
  */
-function callsInHand(hits: readonly string[], boundary: string): number {
+async function callsInHand({ db }: Performance, hits: readonly string[], boundary: string): Promise<InHand> {
   const count = (name: string): number => hits.filter((hit) => hit.startsWith(`${name}#`)).length;
   const behindIt = boundary === "effect.dispatched" ? 1 : 0;
-  return count("effect.dispatched") - count("effect.performed") - count("effect.unknown") - behindIt;
+  const { rows } = await db.query({
+    text: "select tool from holdfast.effects where state = 'dispatched'",
+    values: [],
+  });
+  return {
+    count: count("effect.dispatched") - count("effect.performed") - count("effect.unknown") - behindIt,
+    tools: new Set(rows.map(({ tool }) => String(tool))),
+  };
 }
 
 /** What a play comes to without an error thrown into it; `no_seats` is the saga's own. */
@@ -215,7 +230,7 @@ const ordinaryEnds = new Set(["success", "interrupted", "no_seats", "compensatio
 /** All invariants, I6 and I7 at the sink's own log. An error thrown at a boundary may end the run early. */
 async function verdict(
   { db, acknowledged, scene, about, sink }: Performance,
-  { victimEndedRun, inHand }: { victimEndedRun: boolean; inHand: number },
+  { victimEndedRun, inHand }: { victimEndedRun: boolean; inHand: InHand },
 ): Promise<string[]> {
   const log = (await sink.lines()).filter((line) => line.about === about);
   const { rows } = await db.query({
@@ -224,17 +239,22 @@ async function verdict(
   });
   const ends = rows.map(({ end }) => String(end));
   const cutShort = victimEndedRun && ends.some((end) => !ordinaryEnds.has(end));
-  const expected = scene
-    .expected(about)
-    .map((call) => (cutShort ? { ...call, least: 0 } : call))
-    .map((call) =>
-      inHand > 0 && scene.unkeyed?.includes(call.tool) ? { ...call, most: call.most + 1 } : call,
-    );
+  const asked = scene.expected(about).map((call) => (cutShort ? { ...call, least: 0 } : call));
+  const expected = asked.map((call) =>
+    inHand.count > 0 && inHand.tools.has(call.tool) && scene.unkeyed?.includes(call.tool)
+      ? { ...call, most: call.most + 1 }
+      : call,
+  );
+  const repeated = asked.filter(({ tool, most }) => commitsOf(log, tool) > most).length;
   const broken = [
     ...(await violations(db, [...acknowledged])),
     ...judgeEffects(log, expected),
     ...(await resultViolations(db, log)),
     ...(scene.judge?.(log) ?? []),
+    ...(repeated > inHand.count ? [`${repeated} calls were repeated, and ${inHand.count} were in hand`] : []),
   ];
   return broken.length > 0 ? [...broken, `the runs ended as ${ends.join(", ")}`] : [];
 }
+
+const commitsOf = (log: readonly EffectLine[], tool: string): number =>
+  log.filter((line) => line.tool === tool && line.what === "committed").length;
