@@ -87,7 +87,8 @@ async function fire(tx: Queryable, due: crons.DueCron): Promise<TickEnd> {
   const principal = { name: cron.principal, tenant };
   const request = requestOf({ body, threadId, idempotencyKey: null, principal }, { assistant, thread });
   const accepted = await createInTransaction(tx, request);
-  await endTick(tx, cron, { runId: accepted.run.run_id, error: null });
+  const ended = await endTick(tx, cron, { runId: accepted.run.run_id, error: null });
+  if (!ended) throw new Conflict(`another scheduler had the tick of cron ${cron.cron_id}`);
   return { kind: "fired", accepted };
 }
 

@@ -176,6 +176,23 @@ describe("a cron ends, pauses and goes on", () => {
     expect(moved.next_run_date).toBe("2026-05-02T00:00:00.000Z");
   });
 
+  it("with exactly one run for a tick, however the change and the tick race", async () => {
+    const cron = await s.client.crons.create("steps", hourly);
+    for (const hour of [10, 11, 12, 13, 14]) {
+      s.runtime.clock.set(new Date(`2026-05-01T${hour}:00:00Z`));
+      const change = s.client.crons.update(cron.cron_id, { input: { log: [String(hour)] } });
+      const passes = [fireDueCrons(s.runtime), fireDueCrons(s.runtime), change.then(() => undefined)];
+      await Promise.all(passes);
+      await fireDueCrons(s.runtime);
+      expect(await s.runsOf(cron)).toHaveLength(hour - 9);
+      const next_run_date = new Date(`2026-05-01T${hour + 1}:00:00Z`);
+      expect(await s.rowOf(cron)).toMatchObject({
+        next_run_date,
+        payload: { input: { log: [String(hour)] } },
+      });
+    }
+  });
+
   it("goes with its thread, also when that is deleted while it fires", async () => {
     for (let n = 0; n < 5; n += 1) {
       const { thread_id } = await s.client.threads.create();
