@@ -1,5 +1,9 @@
+import { Client } from "@langchain/langgraph-sdk";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Database } from "../../src/db/pool.ts";
+import { insertApiKey } from "../../src/db/queries/keys.ts";
+import { newId } from "../../src/domain/ids.ts";
+import { makeApiKey } from "../../src/http/auth.ts";
 import { fireDueCrons, openRunsOfCronMax } from "../../src/queue/crons.ts";
 import { type CronScene, cronScene } from "../support/crons.ts";
 import { startRuntime } from "../support/runtime.ts";
@@ -54,6 +58,32 @@ describe("a cron that is due", () => {
     expect(await s.runtime.metrics.cronTicks.get()).toMatchObject({
       values: expect.arrayContaining([expect.objectContaining({ value: 1, labels: { outcome: "fired" } })]),
     });
+  });
+
+  it("fires for the tenant that made it", async () => {
+    const { key, prefix, hash } = makeApiKey();
+    await insertApiKey(s.runtime.db, { keyId: newId(), tenant: "acme", name: "ops", prefix, hash });
+    const client = new Client({ apiUrl: s.url, apiKey: key });
+    const cron = await client.crons.create("steps", { ...hourly, onRunCompleted: "keep" });
+    await s.at("2026-05-01T10:00:00Z");
+    const { thread_id, tenant } = await onlyRun(cron);
+    expect(tenant).toBe("acme");
+    expect(await client.runs.list(thread_id)).toHaveLength(1);
+  });
+
+  it("fires also where nobody here serves its graph: the run waits for a worker that does", async () => {
+    const cron = await s.client.crons.create("steps", hourly);
+    const assistantId = newId();
+    await s.runtime.db.query({
+      text: "insert into holdfast.assistants (assistant_id, graph_id, name) values ($1, 'elsewhere', 'x')",
+      values: [assistantId],
+    });
+    await s.runtime.db.query({
+      text: "update holdfast.crons set assistant_id = $2 where cron_id = $1",
+      values: [cron.cron_id, assistantId],
+    });
+    expect(await s.at("2026-05-01T10:00:00Z")).toMatchObject({ fired: 1 });
+    expect(await onlyRun(cron)).toMatchObject({ graph_id: "elsewhere", status: "queued" });
   });
 
   it("keeps the thread of each run where it is told to", async () => {
