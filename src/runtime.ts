@@ -12,6 +12,7 @@ import { tellDead } from "./observe/dead.ts";
 import type { Log } from "./observe/log.ts";
 import { type Metrics, openMetrics } from "./observe/metrics.ts";
 import { openTracing, type Tracing } from "./observe/tracing.ts";
+import { fireDueCrons } from "./queue/crons.ts";
 import { reapOnce } from "./queue/reaper.ts";
 import { pruneOnce, scheduleOnce } from "./queue/scheduler.ts";
 import type { Limits } from "./worker/attempt-limits.ts";
@@ -105,6 +106,7 @@ export interface WorkerRole {
 
 /** Schedules come due at this pace when nothing wakes them. */
 const scheduleMillis = 250;
+const cronMillis = 1_000;
 const pruneMillis = 30_000;
 
 /** The hidden command of the program that runs suspects. */
@@ -158,10 +160,23 @@ function isolationOf(runtime: Runtime, role: WorkerRole): Isolation | null {
   return new Isolation({ ...runtime, startChild }, { ...role, graphIds: runtime.registry.graphIds });
 }
 
+async function fireCrons({ db, bus, log, metrics }: Runtime): Promise<void> {
+  const ticks = await fireDueCrons(
+    { db, bus },
+    {
+      onFailed: ({ cron_id, thread_id }, error) =>
+        log.warn({ error, cron_id, thread_id }, "a cron could not start its run"),
+      onError: (error) => log.warn({ error }, "a cron is tried again"),
+    },
+  );
+  for (const [outcome, count] of Object.entries(ticks)) metrics.cronTicks.inc({ outcome }, count);
+}
+
 function choresOf(
-  { db, bus, log, metrics }: Runtime,
+  runtime: Runtime,
   { leaseSeconds, reapMillis, deadLetterDays, isolates }: WorkerRole & { isolates: boolean },
 ): Chore[] {
+  const { db, bus, log, metrics } = runtime;
   const reap = async (): Promise<void> => {
     const { requeued, buried, cancelled } = await reapOnce(
       { db, bus },
@@ -190,6 +205,7 @@ function choresOf(
       runOnce: () => scheduleOnce({ db, bus }, skipped),
       log,
     }),
+    new Chore({ name: "crons", everyMillis: cronMillis, runOnce: () => fireCrons(runtime), log }),
     new Chore({
       name: "prune",
       everyMillis: pruneMillis,

@@ -43,7 +43,45 @@ export type CancelAction = (typeof cancelActions)[number];
 export const effectsPolicies = ["reuse", "repeat", "deny"] as const;
 export type EffectsPolicy = (typeof effectsPolicies)[number];
 
-/** What the caller asked a run to do: the body of `POST …/runs`, as stored. */
+/** Travels as the SDK lets it: what a run that starts at an older point does about the effects behind it. */
+export const effectsPolicyKey = "holdfast_effects";
+
+/** A run as somebody asks for it, parsed: what is left out is decided later, by assistant and thread. */
+export interface AskedRun {
+  input?: unknown;
+  command?: { resume?: unknown; update?: unknown; goto?: unknown } | null | undefined;
+  config?:
+    | {
+        tags?: string[] | null | undefined;
+        recursion_limit?: number | null | undefined;
+        configurable?: Record<string, unknown> | null | undefined;
+      }
+    | null
+    | undefined;
+  context?: Record<string, unknown> | null | undefined;
+  metadata?: Record<string, unknown> | null | undefined;
+  checkpoint_id?: string | null | undefined;
+  checkpoint?:
+    | {
+        checkpoint_id?: string | null | undefined;
+        checkpoint_ns?: string | null | undefined;
+        checkpoint_map?: Record<string, string> | null | undefined;
+      }
+    | null
+    | undefined;
+  webhook?: string | null | undefined;
+  interrupt_before?: "*" | string[] | null | undefined;
+  interrupt_after?: "*" | string[] | null | undefined;
+  stream_mode?: string | string[] | null | undefined;
+  stream_subgraphs?: boolean | null | undefined;
+  feedback_keys?: string[] | null | undefined;
+  on_completion?: "delete" | "keep" | null | undefined;
+  multitask_strategy?: MultitaskStrategy | null | undefined;
+  after_seconds?: number | null | undefined;
+  if_not_exists?: "reject" | "create" | null | undefined;
+}
+
+/** What a run was asked to do, merged with its assistant's and its thread's settings, as stored. */
 export interface RunKwargs {
   input?: unknown;
   command?: RunCommand;

@@ -10,6 +10,7 @@ import { Refused, toResponse } from "./errors.ts";
 import { limitRate } from "./rate-limit.ts";
 import { assistantRoutes } from "./routes/assistants.ts";
 import { breakerRoutes } from "./routes/breakers.ts";
+import { cronRoutes } from "./routes/crons.ts";
 import { deadLetterRoutes } from "./routes/dead-letters.ts";
 import { escalationRoutes } from "./routes/escalations.ts";
 import { inspectRoutes } from "./routes/inspect.ts";
@@ -31,6 +32,7 @@ const routeGroups = [
   assistantRoutes,
   threadRoutes,
   stateRoutes,
+  cronRoutes,
   runRoutes,
   escalationRoutes,
   deadLetterRoutes,

@@ -1,5 +1,5 @@
 // Rows in the form that clients of the Agent Server know.
-import type { AssistantRow, EscalationRow, RunRow, ThreadRow } from "../db/queries/rows.ts";
+import type { AssistantRow, CronRow, EscalationRow, RunRow, ThreadRow } from "../db/queries/rows.ts";
 import { wireStatus } from "../domain/run.ts";
 
 const parsed = (text: string | null): unknown => (text === null ? null : JSON.parse(text));
@@ -52,6 +52,12 @@ export function presentAssistant(assistant: AssistantRow): Record<string, unknow
     created_at,
     updated_at,
   };
+}
+
+/** `missed`, `last_run_id` and `last_error` are ours. */
+export function presentCron(cron: CronRow): Record<string, unknown> {
+  const { tenant: _, principal, payload, ...rest } = cron;
+  return { ...rest, user_id: principal, payload: { assistant_id: cron.assistant_id, ...payload } };
 }
 
 export function presentEscalation(row: EscalationRow): Record<string, unknown> {

@@ -147,17 +147,6 @@ function ownMetrics(registers: Registry[]) {
       labelNames: ["outcome"],
       registers,
     }),
-    queueDepth: new Gauge({
-      name: "holdfast_queue_depth",
-      help: "Runs by state, at the time of the scrape",
-      labelNames: ["state"],
-      registers,
-    }),
-    oldest: new Gauge({
-      name: "holdfast_queue_oldest_seconds",
-      help: "Age of the oldest due run, at the time of the scrape",
-      registers,
-    }),
     deadLetters: new Counter({
       name: "holdfast_dead_letter_total",
       help: "Runs that ended dead, by the code of their error",
@@ -173,6 +162,28 @@ function ownMetrics(registers: Registry[]) {
   };
 }
 
+function queueMetrics(registers: Registry[]) {
+  return {
+    cronTicks: new Counter({
+      name: "holdfast_cron_ticks_total",
+      help: "Ticks of crons: fired, skipped because they were missed, or failed to start a run",
+      labelNames: ["outcome"],
+      registers,
+    }),
+    queueDepth: new Gauge({
+      name: "holdfast_queue_depth",
+      help: "Runs by state, at the time of the scrape",
+      labelNames: ["state"],
+      registers,
+    }),
+    oldest: new Gauge({
+      name: "holdfast_queue_oldest_seconds",
+      help: "Age of the oldest due run, at the time of the scrape",
+      registers,
+    }),
+  };
+}
+
 /** Every metric of the program. */
 export function openMetrics() {
   const registry = new Registry();
@@ -181,6 +192,7 @@ export function openMetrics() {
     registry,
     ...agentMetrics(registers),
     ...ownMetrics(registers),
+    ...queueMetrics(registers),
     ...effectMetrics(registers),
     ...modelMetrics(registers),
   };

@@ -9,6 +9,7 @@ import * as checkpoints from "../../src/db/queries/checkpoints.ts";
 import * as claim from "../../src/db/queries/claim.ts";
 import * as compensations from "../../src/db/queries/compensations.ts";
 import * as create from "../../src/db/queries/create.ts";
+import * as crons from "../../src/db/queries/crons.ts";
 import * as deadLetters from "../../src/db/queries/dead-letters.ts";
 import * as effectReads from "../../src/db/queries/effect-reads.ts";
 import * as effects from "../../src/db/queries/effects.ts";
@@ -32,6 +33,7 @@ const rooms = {
   claim,
   compensations,
   create,
+  crons,
   effectReads,
   deadLetters,
   effects,

@@ -5,10 +5,12 @@ import { openTestApp, type TestApp } from "../support/http.ts";
 let t: TestApp;
 let thread: string;
 let run: string;
+let cron: string;
 beforeAll(async () => {
   t = await openTestApp();
   thread = (await t.send("POST", "/threads", { metadata: { graph_id: "steps" } })).json.thread_id;
   run = (await t.send("POST", `/threads/${thread}/runs`, { assistant_id: "steps", input: {} })).json.run_id;
+  cron = (await t.send("POST", "/runs/crons", { assistant_id: "steps", schedule: "0 * * * *" })).json.cron_id;
   // Of a thread at rest states can be written.
   await t.send("POST", `/runs/${run}/cancel`);
 });
@@ -17,6 +19,10 @@ afterAll(() => t.close());
 const fields = {
   assistant_id: "steps",
   graph_id: "steps",
+  schedule: "0 * * * *",
+  timezone: "UTC",
+  end_time: "2100-01-01T00:00:00Z",
+  enabled: true,
   input: { seen: ["x"] },
   command: { resume: 1, update: { seen: ["y"] }, goto: ["two"] },
   config: { configurable: { a: 1 }, tags: ["t"], recursion_limit: 5 },
@@ -80,6 +86,10 @@ const route = (): string[] => [
   `POST /runs`,
   "POST /runs/batch",
   "POST /runs/cancel",
+  "POST /runs/crons",
+  `PATCH /runs/crons/${cron}`,
+  "POST /runs/crons/search",
+  "POST /runs/crons/count",
   "POST /assistants/search",
   "POST /assistants/count",
   `POST /escalations/${run}/decide`,

@@ -1,5 +1,6 @@
 import type { EscalationReason, EscalationStatus, ResponseType } from "../../domain/escalation.ts";
 import type {
+  AskedRun,
   CancelAction,
   EffectsPolicy,
   MultitaskStrategy,
@@ -8,6 +9,7 @@ import type {
   RunKwargs,
   RunStatus,
 } from "../../domain/run.ts";
+import type { MissedPolicy } from "../../domain/schedule.ts";
 
 /** A row of holdfast.runs, parsed. */
 export interface RunRow {
@@ -115,8 +117,31 @@ export interface EscalationRow {
   created_at: Date;
 }
 
+export interface CronRow {
+  cron_id: string;
+  tenant: string;
+  principal: string;
+  assistant_id: string;
+  thread_id: string | null;
+  schedule: string;
+  timezone: string | null;
+  end_time: Date | null;
+  enabled: boolean;
+  missed: MissedPolicy;
+  on_run_completed: "delete" | "keep";
+  /** What each run gets, without its metadata. */
+  payload: AskedRun;
+  metadata: Record<string, unknown>;
+  next_run_date: Date | null;
+  last_run_id: string | null;
+  last_error: string | null;
+  created_at: Date;
+  updated_at: Date;
+}
+
 // pg parses the columns; the schema's own checks make these casts true.
 export const asRun = (raw: Record<string, unknown>): RunRow => raw as unknown as RunRow;
 export const asThread = (raw: Record<string, unknown>): ThreadRow => raw as unknown as ThreadRow;
 export const asAssistant = (raw: Record<string, unknown>): AssistantRow => raw as unknown as AssistantRow;
 export const asEscalation = (raw: Record<string, unknown>): EscalationRow => raw as unknown as EscalationRow;
+export const asCron = (raw: Record<string, unknown>): CronRow => raw as unknown as CronRow;

@@ -18,7 +18,7 @@ export function metaRoutes(deps: HttpDeps): Hono<HttpEnv> {
   );
   routes.get("/ok", (c) => c.json({ ok: true }));
   routes.get("/info", (c) => {
-    const flags = { assistants: true, crons: false, langsmith: false, langsmith_tracing_replicas: false };
+    const flags = { assistants: true, crons: true, langsmith: false, langsmith_tracing_replicas: false };
     return c.json({ version: config.version, context: "js", flags });
   });
   routes.get("/metrics", async (c) => {

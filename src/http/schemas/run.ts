@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { cancelActions, effectsPolicies, multitaskStrategies } from "../../domain/run.ts";
+import { cancelActions, effectsPolicies, effectsPolicyKey, multitaskStrategies } from "../../domain/run.ts";
 import { metadata, nameCharsMax, openRecord, uuid } from "./common.ts";
 
 export const recursionLimitMax = 10_000;
@@ -23,8 +23,6 @@ const breakpoints = z.union([z.literal("*"), names]);
 
 /** Keys of this form are LangGraph's and ours: a caller who sets them takes over the runtime. */
 const ownKey = /^__/;
-/** Travels as the SDK lets it: what a run that starts at an older point does about the effects behind it. */
-export const effectsPolicyKey = "holdfast_effects";
 const configurable = openRecord.superRefine((value, ctx) => {
   for (const key of Object.keys(value).filter((name) => ownKey.test(name))) {
     ctx.addIssue({ code: "custom", path: [key], message: "keys that start with __ are reserved" });

@@ -1,0 +1,160 @@
+import { Hono } from "hono";
+import * as crons from "../../db/queries/crons.ts";
+import type { CronRow } from "../../db/queries/rows.ts";
+import { one } from "../../db/query.ts";
+import { NotFound } from "../../domain/errors.ts";
+import { newId } from "../../domain/ids.ts";
+import { firstTick } from "../../domain/schedule.ts";
+import { findAssistant } from "../assistant.ts";
+import { readInput } from "../body.ts";
+import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
+import { pageHeaders, presentCron, selected } from "../present.ts";
+import { pathId } from "../schemas/common.ts";
+import {
+  type CreateCronBody,
+  countCronsBody,
+  createCronBody,
+  type PatchCronBody,
+  patchCronBody,
+  payloadKeys,
+  searchCronsBody,
+} from "../schemas/cron.ts";
+
+/** Runs that start by the clock; the worker role fires them (queue/crons.ts). */
+export function cronRoutes(deps: HttpDeps): Hono<HttpEnv> {
+  const routes = new Hono<HttpEnv>();
+  routes.post("/runs/crons", (c) => create(deps, c, null));
+  routes.post("/threads/:thread_id/runs/crons", (c) => create(deps, c, pathId(c, "thread_id")));
+  routes.post("/runs/crons/search", (c) => search(deps, c));
+  routes.post("/runs/crons/count", (c) => count(deps, c));
+  routes.patch("/runs/crons/:cron_id", (c) => patch(deps, c));
+  routes.delete("/runs/crons/:cron_id", (c) => remove(deps, c));
+  return routes;
+}
+
+async function create(deps: HttpDeps, c: RequestContext, threadId: string | null): Promise<Response> {
+  const { db, config } = deps;
+  const body = await readInput(c, createCronBody, config.bodyBytesMax);
+  const { assistant_id: assistantId } = await findAssistant(deps, body.assistant_id);
+  const now = one(await crons.databaseNow(db, undefined)) ?? new Date();
+  const { name: principal, tenant } = c.get("principal");
+  const settings = settingsOf(body, now);
+  const made = one(
+    await crons.insertCron(db, { ...settings, cronId: newId(), tenant, principal, threadId, assistantId }),
+  );
+  if (made === undefined) throw new NotFound(`Thread with ID ${threadId} not found`);
+  return c.json(presentCron(made));
+}
+
+function settingsOf(body: CreateCronBody, now: Date): crons.CronSettings {
+  const timing = {
+    schedule: body.schedule,
+    timezone: body.timezone ?? null,
+    endTime: body.end_time ?? null,
+  };
+  const first = firstTick(timing, now);
+  const enabled = body.enabled ?? true;
+  return {
+    ...timing,
+    enabled,
+    missed: body.missed ?? "once",
+    onRunCompleted: body.on_run_completed ?? "delete",
+    payload: given(body),
+    metadata: body.metadata ?? {},
+    nextRunDate: enabled ? first : null,
+  };
+}
+
+/** The fields that each run gets, as far as they were sent. */
+const given = (body: CreateCronBody | PatchCronBody): Record<string, unknown> =>
+  Object.fromEntries(payloadKeys.map((key) => [key, body[key]]).filter(([, value]) => value !== undefined));
+
+/** The cron is locked between reading and writing, so that no tick is fired or lost in between. */
+async function patch({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+  const key = { cronId: pathId(c, "cron_id"), tenant: tenantOf(c) };
+  const body = await readInput(c, patchCronBody, config.bodyBytesMax);
+  const patched = await db.transaction(async (tx) => {
+    const cron = one(await crons.lockCron(tx, key));
+    if (cron === undefined) return undefined;
+    const now = one(await crons.databaseNow(tx, undefined)) ?? new Date();
+    return one(await crons.updateCron(tx, { ...key, ...changed(cron, body, now) }));
+  });
+  if (patched === undefined) throw notFound(key.cronId);
+  return c.json(presentCron(patched));
+}
+
+/** A cron that is told nothing about time keeps its next tick; else it starts anew from now, without catching up. */
+function changed(cron: CronRow, body: PatchCronBody, now: Date): crons.CronSettings {
+  const timing = {
+    schedule: body.schedule ?? cron.schedule,
+    timezone: body.timezone === undefined ? cron.timezone : body.timezone,
+    endTime: body.end_time === undefined ? cron.end_time : body.end_time,
+  };
+  const enabled = body.enabled ?? cron.enabled;
+  return {
+    ...timing,
+    enabled,
+    missed: body.missed ?? cron.missed,
+    onRunCompleted: body.on_run_completed ?? cron.on_run_completed,
+    payload: { ...cron.payload, ...given(body) },
+    metadata: { ...cron.metadata, ...body.metadata },
+    nextRunDate: nextAfterChange(cron, { timing, enabled, body, now }),
+  };
+}
+
+function nextAfterChange(
+  cron: CronRow,
+  change: {
+    timing: Parameters<typeof firstTick>[0];
+    enabled: boolean;
+    body: PatchCronBody;
+    now: Date;
+  },
+): Date | null {
+  const { timing, enabled, body, now } = change;
+  const told = [body.schedule, body.timezone, body.end_time].some((value) => value !== undefined);
+  const resumed = enabled && !cron.enabled;
+  const first = told || resumed ? firstTick(timing, now) : cron.next_run_date;
+  return enabled ? first : null;
+}
+
+async function remove({ db }: HttpDeps, c: RequestContext): Promise<Response> {
+  const key = { cronId: pathId(c, "cron_id"), tenant: tenantOf(c) };
+  if ((await crons.deleteCron(db, key)).length === 0) throw notFound(key.cronId);
+  return c.json({});
+}
+
+const notFound = (cronId: string): NotFound => new NotFound(`Cron with ID ${cronId} not found`);
+
+async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+  const body = await readInput(c, searchCronsBody, config.bodyBytesMax);
+  const { limit, offset, select } = body;
+  const found = await crons.searchCrons(db, {
+    ...filterOf(c, body),
+    sortBy: body.sort_by ?? "created_at",
+    descending: body.sort_order !== "asc",
+    limit,
+    offset,
+  });
+  const headers = pageHeaders({ total: found[0]?.total ?? 0, limit, offset });
+  return c.json(
+    found.map(({ cron }) => selected(presentCron(cron), { select, idField: "cron_id" })),
+    200,
+    headers,
+  );
+}
+
+async function count({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+  const body = await readInput(c, countCronsBody, config.bodyBytesMax);
+  return c.json(one(await crons.countCrons(db, filterOf(c, body))) ?? 0);
+}
+
+function filterOf(c: RequestContext, body: ReturnType<typeof countCronsBody.parse>): crons.CronFilter {
+  return {
+    tenant: tenantOf(c),
+    assistantId: body.assistant_id ?? null,
+    threadId: body.thread_id ?? null,
+    enabled: body.enabled ?? null,
+    metadata: body.metadata ?? null,
+  };
+}

@@ -1,0 +1,113 @@
+import type { Bus } from "../db/listen.ts";
+import type { AssistantRow, ThreadRow } from "../db/queries/rows.ts";
+import { newId } from "../domain/ids.ts";
+import { retryPolicy } from "../domain/retry.ts";
+import {
+  type AskedRun,
+  type EffectsPolicy,
+  effectsPolicyKey,
+  type RunConfig,
+  type RunKwargs,
+} from "../domain/run.ts";
+import type { Accepted } from "./create.ts";
+import type { CreateRun } from "./request.ts";
+
+interface Asked {
+  body: AskedRun;
+  /** Null for a run without a thread of its own. */
+  threadId: string | null;
+  idempotencyKey: string | null;
+  principal: { name: string; tenant: string };
+}
+
+interface Found {
+  assistant: AssistantRow;
+  thread: ThreadRow | undefined;
+}
+
+/** What somebody asked for, over HTTP or by a cron, with the settings of its assistant and its thread. */
+export function requestOf({ body, threadId, idempotencyKey, principal }: Asked, found: Found): CreateRun {
+  const { assistant, thread } = found;
+  const { graph_id: graphId, assistant_id: assistantId } = assistant;
+  const kwargs = kwargsOf(body, found);
+  const { configurable } = kwargs.config ?? {};
+  return {
+    tenant: principal.tenant,
+    threadId: threadId ?? newId(),
+    assistantId,
+    graphId,
+    kwargs,
+    metadata: {
+      ...assistant.metadata,
+      ...thread?.metadata,
+      ...body.metadata,
+      graph_id: graphId,
+      assistant_id: assistantId,
+    },
+    threadConfig: configurable === undefined ? null : { configurable },
+    multitaskStrategy: body.multitask_strategy ?? "enqueue",
+    afterSeconds: body.after_seconds ?? 0,
+    temporary: threadId === null && body.on_completion !== "keep",
+    createThread: threadId === null || body.if_not_exists === "create",
+    attemptsMax: retryPolicy.attemptsMax,
+    redriveOf: null,
+    idempotencyKey,
+    sent: { threadId, body },
+    principal: principal.name,
+    effectsPolicy: (body.config?.configurable?.[effectsPolicyKey] ?? null) as EffectsPolicy | null,
+  };
+}
+
+/** Those who wait are told at once; when this gets lost, polling finds the run. */
+export function announceRun(bus: Bus, { run, replayed }: Accepted): void {
+  if (replayed) return;
+  bus.publish("queue", run.thread_id);
+  if (run.multitask_strategy !== "interrupt" && run.multitask_strategy !== "rollback") return;
+  bus.publish("cancel", "*");
+  bus.publish("run", "*");
+}
+
+/** The body as stored: what is absent stays absent, so that a null means nothing. */
+function kwargsOf(body: AskedRun, { assistant, thread }: Found): RunKwargs {
+  const modes = typeof body.stream_mode === "string" ? [body.stream_mode] : (body.stream_mode ?? []);
+  const checkpointId = body.checkpoint?.checkpoint_id ?? body.checkpoint_id;
+  const optional = {
+    command: body.command ?? undefined,
+    context: { ...assistant.context, ...body.context },
+    stream_subgraphs: body.stream_subgraphs ?? undefined,
+    interrupt_before: body.interrupt_before ?? undefined,
+    interrupt_after: body.interrupt_after ?? undefined,
+    webhook: body.webhook ?? undefined,
+    feedback_keys: body.feedback_keys ?? undefined,
+  };
+  const kwargs: RunKwargs = {
+    input: body.input ?? null,
+    config: mergedConfig(body, { assistant, thread }),
+    stream_mode: modes.length === 0 ? ["values"] : modes,
+    ...(present(optional) as Partial<RunKwargs>),
+  };
+  if (checkpointId === undefined || checkpointId === null) return kwargs;
+  const { checkpoint_ns, checkpoint_map } = body.checkpoint ?? {};
+  const map = checkpoint_map === undefined || checkpoint_map === null ? {} : { checkpoint_map };
+  return {
+    ...kwargs,
+    checkpoint: { checkpoint_id: checkpointId, checkpoint_ns: checkpoint_ns ?? "", ...map },
+  };
+}
+
+const present = (fields: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+
+/** assistant ← thread ← run; what is configurable is merged key by key. */
+function mergedConfig(body: AskedRun, { assistant, thread }: Found): RunConfig {
+  const own = present({
+    tags: body.config?.tags ?? undefined,
+    recursion_limit: body.config?.recursion_limit ?? undefined,
+  }) as RunConfig;
+  const base = assistant.config as RunConfig;
+  const ofThread = (thread?.config ?? {}) as RunConfig;
+  const merged = { ...base.configurable, ...ofThread.configurable, ...body.config?.configurable };
+  // It is about this run alone: kept on the thread, it would speak for every later one.
+  const { [effectsPolicyKey]: _policy, ...configurable } = merged;
+  return { ...base, ...own, configurable };
+}
