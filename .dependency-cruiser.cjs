@@ -7,6 +7,7 @@ const rooms = {
   checkpoint: ["domain", "observe", "db"],
   effects: ["domain", "observe", "db"],
   policy: ["domain", "observe", "db"],
+  webhooks: ["domain", "observe", "db"],
   models: ["domain", "observe", "db", "queue", "checkpoint", "effects", "policy"],
   nodes: ["domain", "observe", "db", "queue", "checkpoint", "effects", "policy"],
   monitor: ["domain", "observe", "db", "queue", "checkpoint", "effects", "policy"],

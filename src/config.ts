@@ -33,6 +33,19 @@ const settings = z.object({
   BODY_BYTES: whole(1_024, 268_435_456).default(1_048_576),
   HEARTBEAT_SECONDS: whole(1, 60).default(5),
   DEAD_LETTER_DAYS: whole(0, 36_500).default(0),
+  WEBHOOK_SECRETS: z
+    .string()
+    .default("")
+    .transform((text) => text.split(",").filter((secret) => secret.trim() !== ""))
+    .pipe(
+      z.array(
+        z
+          .string()
+          .trim()
+          .regex(/^whsec_[A-Za-z0-9+/]{32,}={0,2}$/, "expected whsec_ and 24 bytes or more in base64"),
+      ),
+    ),
+  WEBHOOK_PRIVATE: flag.default(false),
   REQUESTS_PER_SECOND: whole(0, 1_000_000).default(0),
   OPENAI_API_KEY: z.string().min(1).optional(),
   OPENAI_BASE_URL: z.url().optional(),

@@ -15,6 +15,7 @@ import { openTracing, type Tracing } from "./observe/tracing.ts";
 import { fireDueCrons } from "./queue/crons.ts";
 import { reapOnce } from "./queue/reaper.ts";
 import { pruneOnce, scheduleOnce } from "./queue/scheduler.ts";
+import { type WebhookOptions, WebhookSender } from "./webhooks/sender.ts";
 import type { Limits } from "./worker/attempt-limits.ts";
 import type { WorkerDeps } from "./worker/deps.ts";
 import { Chore } from "./worker/housekeeping.ts";
@@ -102,12 +103,14 @@ export interface WorkerRole {
   /** Dead letters older than this are discarded, and removed as long after that; 0 keeps them for ever. */
   deadLetterDays: number;
   random: () => number;
+  webhooks: WebhookOptions;
 }
 
 /** Schedules come due at this pace when nothing wakes them. */
 const scheduleMillis = 250;
 const cronMillis = 1_000;
 const pruneMillis = 30_000;
+const webhookMillis = 500;
 
 /** The hidden command of the program that runs suspects. */
 export const isolatedCommand = "isolated";
@@ -119,7 +122,16 @@ export function startWorker(
 ): { worker: Worker; stop(deadlineMillis: number): Promise<void> } {
   const isolation = isolationOf(runtime, role);
   const worker = new Worker(workerDeps(runtime, role), { ...role, claimsSuspects: isolation === null });
-  const chores = choresOf(runtime, { ...role, isolates: isolation !== null });
+  const sender = new WebhookSender({ ...runtime, now: () => new Date() }, role.webhooks);
+  const chores = [
+    ...choresOf(runtime, { ...role, isolates: isolation !== null }),
+    new Chore({
+      name: "webhooks",
+      everyMillis: webhookMillis,
+      runOnce: () => sender.runOnce(),
+      log: runtime.log,
+    }),
+  ];
   worker.start();
   isolation?.start();
   for (const chore of chores) chore.start();
@@ -131,6 +143,7 @@ export function startWorker(
         isolation?.stop(deadlineMillis),
         ...chores.map((chore) => chore.stop()),
       ]);
+      await sender.stop();
     },
   };
 }

@@ -129,6 +129,7 @@ function startRoleWorker({
     pollMillis: config.POLL_MILLIS,
     reapMillis: config.REAP_MILLIS,
     deadLetterDays: config.DEAD_LETTER_DAYS,
+    webhooks: { secrets: config.WEBHOOK_SECRETS, allowPrivate: config.WEBHOOK_PRIVATE },
     mainFile,
   });
   stops.push(() => started.stop(config.DRAIN_SECONDS * 1000));
@@ -172,6 +173,7 @@ async function startRoleHttp({ config, runtime, stops }: Role): Promise<string> 
       version,
       bodyBytesMax: config.BODY_BYTES,
       heartbeatSeconds: config.HEARTBEAT_SECONDS,
+      webhooksPrivate: config.WEBHOOK_PRIVATE,
       pollMillis: config.POLL_MILLIS,
       requestsPerSecondMax: config.REQUESTS_PER_SECOND,
       authRequired: !isLoopback(config.HOST),

@@ -23,6 +23,8 @@ interface Asked {
 /** Accepts a run. Throws NotFound, InvalidInput, ThreadBusy, Conflict; see `createRun`. */
 export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted> {
   const { body, threadId, principal } = asked;
+  if (body.webhook?.startsWith("http:") && !deps.config.webhooksPrivate)
+    throw new InvalidInput("webhook: only https is called (WEBHOOK_PRIVATE)", { field: "webhook" });
   const assistant = await findAssistant(deps, body.assistant_id);
   const thread =
     threadId === null ? undefined : one(await getThread(deps.db, { threadId, tenant: principal.tenant }));

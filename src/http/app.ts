@@ -18,6 +18,7 @@ import { metaRoutes } from "./routes/meta.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { stateRoutes } from "./routes/state.ts";
 import { threadRoutes } from "./routes/threads.ts";
+import { webhookRoutes } from "./routes/webhooks.ts";
 
 const exposeHeaders = [
   "content-location",
@@ -38,6 +39,7 @@ const routeGroups = [
   deadLetterRoutes,
   breakerRoutes,
   inspectRoutes,
+  webhookRoutes,
 ];
 
 export function createApp(deps: HttpDeps): Hono<HttpEnv> {

@@ -16,6 +16,8 @@ export interface HttpConfig {
   authRequired: boolean;
   /** For each principal, or address where there is none; 0 is no limit. */
   requestsPerSecondMax: number;
+  /** Webhooks may be plain http, and inside. */
+  webhooksPrivate: boolean;
 }
 
 export const httpDefaults = {
@@ -24,6 +26,7 @@ export const httpDefaults = {
   pollMillis: 500,
   authRequired: false,
   requestsPerSecondMax: 0,
+  webhooksPrivate: false,
 } as const satisfies Partial<HttpConfig>;
 
 export interface HttpDeps {

@@ -74,6 +74,12 @@ function modelMetrics(registers: Registry[]) {
 
 function effectMetrics(registers: Registry[]) {
   return {
+    webhooks: new Counter({
+      name: "holdfast_webhooks_total",
+      help: "Attempts to deliver a webhook, by how they ended",
+      labelNames: ["outcome"],
+      registers,
+    }),
     effects: new Counter({
       name: "holdfast_effects_total",
       help: "Effects that were settled or need to be cleared up, by class and the state they got to",

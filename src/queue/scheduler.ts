@@ -5,6 +5,7 @@ import { pruneEffects } from "../db/queries/effect-reads.ts";
 import { expiredEscalations } from "../db/queries/escalations.ts";
 import type { EscalationRow } from "../db/queries/rows.ts";
 import * as threads from "../db/queries/threads.ts";
+import { pruneDeliveries } from "../db/queries/webhooks.ts";
 import { Conflict, NotFound } from "../domain/errors.ts";
 import type { HumanResponse } from "../domain/escalation.ts";
 import { isHumanInterrupt } from "../domain/escalation.ts";
@@ -24,6 +25,9 @@ export const idempotencySecondsMax = 24 * 3600;
 /** How long a business key protects after its thread is gone. */
 export const businessKeySecondsMax = 400 * 24 * 3600;
 const effectsPerPassMax = 1_000;
+/** How long it can be read what became of a webhook. */
+const webhookDays = 30;
+const webhooksPerPassMax = 1_000;
 
 const rethrow = (error: unknown): never => {
   throw error;
@@ -76,7 +80,7 @@ export interface Pruned {
 
 /**
  * Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys, effects
- * that outlived their threads, and, where an age is set,
+ * that outlived their threads, old webhooks, and, where an age is set,
  * dead letters: discarded when they are that old, removed when they have been discarded for as long.
  */
 export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}): Promise<Pruned> {
@@ -95,6 +99,7 @@ export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}):
     olderThanSeconds: businessKeySecondsMax,
     limit: effectsPerPassMax,
   });
+  await pruneDeliveries(db, { days: webhookDays, limit: webhooksPerPassMax });
   const letters = await pruneDeadLetters(db, deadLetterDays);
   return { threads: old.length, keys: keys.length, effects: forgotten.length, ...letters };
 }

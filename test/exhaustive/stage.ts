@@ -108,6 +108,7 @@ const config = {
   pollMillis: 200,
   authRequired: false,
   requestsPerSecondMax: 0,
+  webhooksPrivate: false,
 };
 
 /** A second worker, in this process, brings the scene to its end. What has to wait is not waited for. */

@@ -2,7 +2,7 @@ import { Annotation, END, START, StateGraph } from "@langchain/langgraph";
 import { Transient } from "../../src/domain/errors.ts";
 import { effect } from "../../src/effects/effect.ts";
 import { createApp } from "../../src/http/app.ts";
-import { httpDefaults } from "../../src/http/deps.ts";
+import { type HttpConfig, httpDefaults } from "../../src/http/deps.ts";
 import { type Sent, sentOf } from "./http.ts";
 import type { TestRuntime } from "./runtime.ts";
 
@@ -42,10 +42,13 @@ export function payingGraph(world: World) {
 
 export type Send = (method: string, url: string, body?: unknown) => Promise<Sent>;
 
-export function senderOf(runtime: TestRuntime): { app: ReturnType<typeof createApp>; send: Send } {
+export function senderOf(
+  runtime: TestRuntime,
+  config: Partial<HttpConfig> = {},
+): { app: ReturnType<typeof createApp>; send: Send } {
   const app = createApp({
     ...runtime,
-    config: { ...httpDefaults, version: "test" },
+    config: { ...httpDefaults, version: "test", ...config },
     ready: async () => true,
   });
   const send: Send = async (method, url, body) => {

@@ -59,6 +59,7 @@ export async function startRuntime(options: RuntimeChoices = {}): Promise<TestRu
         mainFile: null,
         leaseThreadUrl: null,
         deadLetterDays: 0,
+        webhooks: { secrets: [], allowPrivate: true },
         random: () => 0,
         ...overrides,
       });

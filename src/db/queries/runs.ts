@@ -1,5 +1,6 @@
 import { query } from "../query.ts";
 import { asRun } from "./rows.ts";
+import { notingWebhooks } from "./webhooks.ts";
 
 interface RunKey {
   runId: string;
@@ -60,8 +61,11 @@ export const holdWaiting = query({
 export const cancelWaiting = query({
   name: "cancel.waiting",
   text: `
-update holdfast.runs set status = 'interrupted', finished_at = holdfast.now(), updated_at = holdfast.now()
- where run_id = $1 and status in ('queued', 'blocked') returning *`,
+with ended as (
+  update holdfast.runs set status = 'interrupted', finished_at = holdfast.now(), updated_at = holdfast.now()
+   where run_id = $1 and status in ('queued', 'blocked') returning *
+), ${notingWebhooks}
+select * from ended`,
   values: (p: { runId: string }) => [p.runId],
   row: asRun,
 });

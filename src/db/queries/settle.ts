@@ -1,6 +1,7 @@
 // Ending an attempt. Each statement names the lease; zero rows means another holder has the thread.
 import { query } from "../query.ts";
 import { asRun } from "./rows.ts";
+import { notingWebhooks } from "./webhooks.ts";
 
 interface Lease {
   runId: string;
@@ -10,10 +11,13 @@ interface Lease {
 export const finishRun = query({
   name: "settle.finish",
   text: `
-update holdfast.runs
-   set status = $3, lease_until = null, worker_id = null, output = $4, error = $5, fingerprint = $6,
-       finished_at = holdfast.now(), updated_at = holdfast.now()
- where run_id = $1 and epoch = $2 and status = 'running' returning *`,
+with ended as (
+  update holdfast.runs
+     set status = $3, lease_until = null, worker_id = null, output = $4, error = $5, fingerprint = $6,
+         finished_at = holdfast.now(), updated_at = holdfast.now()
+   where run_id = $1 and epoch = $2 and status = 'running' returning *
+), ${notingWebhooks}
+select * from ended`,
   values: (
     p: Lease & {
       status: "success" | "error" | "timeout" | "interrupted";

@@ -58,6 +58,13 @@ export const checkpointRef = z.object({
   checkpoint_map: z.record(z.string(), z.string()).nullish(),
 });
 
+const urlCharsMax = 2_048;
+/** Where the end of the run is told. A password in it would stand in every answer that shows the run. */
+const webhook = z
+  .url({ protocol: /^https?$/, message: "expected an http or https URL" })
+  .max(urlCharsMax)
+  .refine((text) => !/^https?:\/\/[^/]*@/.test(text), "a URL with a user or password is not taken");
+
 /** `POST …/runs`. Fields we do not know are left out, as the Agent Server does; weaker durability gets ours. */
 export const runBody = z.object({
   assistant_id: z.string().min(1).max(nameCharsMax),
@@ -68,8 +75,7 @@ export const runBody = z.object({
   metadata: metadata.nullish(),
   checkpoint_id: checkpointText.nullish(),
   checkpoint: checkpointRef.nullish(),
-  // Taking one and not calling it would be a promise broken in silence.
-  webhook: z.null("webhooks are not delivered yet: leave it out").optional(),
+  webhook: webhook.nullish(),
   interrupt_before: breakpoints.nullish(),
   interrupt_after: breakpoints.nullish(),
   stream_mode: z.union([streamMode, z.array(streamMode).max(streamModes.length)]).nullish(),

@@ -1,0 +1,42 @@
+import { Hono } from "hono";
+import { z } from "zod";
+import {
+  type DeliveryRow,
+  deliveryStatuses,
+  listDeliveries,
+  redriveDelivery,
+} from "../../db/queries/webhooks.ts";
+import { one } from "../../db/query.ts";
+import { NotFound } from "../../domain/errors.ts";
+import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
+import { limit, offset, pageSizeDefault, pathId, readQuery, uuid } from "../schemas/common.ts";
+
+const deliveriesQuery = z.object({
+  status: z.enum(deliveryStatuses).optional(),
+  run_id: uuid.optional(),
+  limit: limit.default(pageSizeDefault),
+  offset,
+});
+
+/** What became of webhooks, and another try for those that were given up. */
+export function webhookRoutes(deps: HttpDeps): Hono<HttpEnv> {
+  const routes = new Hono<HttpEnv>();
+  routes.get("/webhooks", (c) => list(deps, c));
+  routes.post("/webhooks/:delivery_id/redrive", (c) => redrive(deps, c));
+  return routes;
+}
+
+async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
+  const { status, run_id, limit, offset } = readQuery(c, deliveriesQuery);
+  const filter = { tenant: tenantOf(c), status: status ?? null, runId: run_id ?? null };
+  return c.json((await listDeliveries(db, { ...filter, limit, offset })).map(shown));
+}
+
+async function redrive({ db }: HttpDeps, c: RequestContext): Promise<Response> {
+  const deliveryId = pathId(c, "delivery_id");
+  const row = one(await redriveDelivery(db, { deliveryId, tenant: tenantOf(c) }));
+  if (row === undefined) throw new NotFound(`No webhook ${deliveryId} was given up`);
+  return c.json(shown(row), 202);
+}
+
+const shown = ({ tenant: _tenant, run: _run, output: _output, ...told }: DeliveryRow): object => told;

@@ -1,0 +1,142 @@
+// Sends what the outbox holds: at least once, signed, under an id that stays. It never holds up a run: the rows are
+// written by the statement that ends it. Read next: src/db/queries/webhooks.ts, post.ts.
+import { Webhook } from "standardwebhooks";
+import type { Database } from "../db/pool.ts";
+import { type DeliveryRow, delivered, notDelivered, takeDeliveries } from "../db/queries/webhooks.ts";
+import { one } from "../db/query.ts";
+import { retryAfterMs } from "../domain/retry-after.ts";
+import { storable } from "../domain/text.ts";
+import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import { AddressRefused, type Answer, post } from "./post.ts";
+
+/** Seconds to wait after each attempt that failed, as Standard Webhooks advises; after the last one it is dead. */
+export const waitSeconds = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400] as const;
+const underWayMax = 20;
+/** Longer than an attempt may take: whose sender has died is sent again then. */
+const holdSeconds = 60;
+const errorCharsMax = 500;
+/** The receiver is gone for good. */
+const gone = 410;
+
+interface Deps {
+  db: Database;
+  log: Log;
+  metrics: Metrics;
+  now: () => Date;
+}
+
+export interface WebhookOptions {
+  /** Every delivery is signed with each of them; without any it is not signed. */
+  secrets: readonly string[];
+  allowPrivate: boolean;
+}
+
+export class WebhookSender {
+  readonly #deps: Deps;
+  readonly #options: WebhookOptions;
+  readonly #signers: Webhook[];
+  readonly #stopping = new AbortController();
+  readonly #underWay = new Set<Promise<void>>();
+
+  constructor(deps: Deps, options: WebhookOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#signers = options.secrets.map((secret) => new Webhook(secret));
+  }
+
+  /** Takes what is due, as far as there is room, and does not wait for it. Returns how many. */
+  async runOnce(): Promise<number> {
+    const room = underWayMax - this.#underWay.size;
+    if (room === 0) return 0;
+    const due = await takeDeliveries(this.#deps.db, { limit: room, holdSeconds });
+    for (const delivery of due) {
+      const sending = this.#send(delivery).finally(() => this.#underWay.delete(sending));
+      this.#underWay.add(sending);
+    }
+    return due.length;
+  }
+
+  /** Resolves when nothing is under way. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#underWay);
+  }
+
+  /** What is under way is broken off, and sent again by the next sender. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error("the sender stops"));
+    await this.settled();
+  }
+
+  /** Never rejects. */
+  async #send(delivery: DeliveryRow): Promise<void> {
+    const { db, log, metrics } = this.#deps;
+    const { delivery_id: deliveryId, attempts, run_id } = delivery;
+    try {
+      const failure = await this.#attempt(delivery);
+      if (failure === null) {
+        await delivered(db, { deliveryId });
+        metrics.webhooks.inc({ outcome: "delivered" });
+        return;
+      }
+      if (this.#stopping.signal.aborted) return;
+      const error = storable(failure.error, errorCharsMax);
+      const told = { deliveryId, attempt: attempts, error, waitSeconds: failure.waitSeconds };
+      const row = one(await notDelivered(db, told));
+      const outcome = row?.status === "dead" ? "dead" : "failed";
+      metrics.webhooks.inc({ outcome });
+      if (outcome === "dead") log.warn({ delivery_id: deliveryId, run_id, error }, "a webhook is given up");
+    } catch (error) {
+      // The row is still due, later: it will be sent again.
+      log.warn({ error, delivery_id: deliveryId, run_id }, "what became of a webhook could not be stored");
+    }
+  }
+
+  /** Null when it was taken; else what was wrong and how long to wait, null where waiting does not help. */
+  async #attempt(delivery: DeliveryRow): Promise<{ error: string; waitSeconds: number | null } | null> {
+    const body = JSON.stringify(bodyOf(delivery, this.#deps.now()));
+    const wait = waitSeconds[delivery.attempts - 1] ?? null;
+    try {
+      const answer = await post(delivery.url, {
+        body,
+        headers: this.#headers(delivery.delivery_id, body),
+        allowPrivate: this.#options.allowPrivate,
+        signal: this.#stopping.signal,
+      });
+      if (answer.status >= 200 && answer.status < 300) return null;
+      return { error: `answered ${answer.status}`, waitSeconds: this.#waitAfter(answer, wait) };
+    } catch (error) {
+      const { message } = error as Error;
+      return { error: message, waitSeconds: error instanceof AddressRefused ? null : wait };
+    }
+  }
+
+  #waitAfter({ status, header }: Answer, wait: number | null): number | null {
+    if (status === gone || wait === null) return null;
+    return Math.max(wait, (retryAfterMs(header, this.#deps.now().getTime()) ?? 0) / 1_000);
+  }
+
+  #headers(id: string, body: string): Record<string, string> {
+    const at = this.#deps.now();
+    const signature = this.#signers.map((signer) => signer.sign(id, at, body)).join(" ");
+    return {
+      "content-type": "application/json",
+      "content-length": String(Buffer.byteLength(body)),
+      "user-agent": "holdfast",
+      "webhook-id": id,
+      "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
+      ...(signature === "" ? {} : { "webhook-signature": signature }),
+    };
+  }
+}
+
+/** As the Agent Server sends it: the run, its times, the thread's values, and the error of a run that failed. */
+function bodyOf({ run, output }: DeliveryRow, now: Date): Record<string, unknown> {
+  const { error, ...told } = run;
+  return {
+    ...told,
+    webhook_sent_at: now.toISOString(),
+    values: output === null ? null : (JSON.parse(output) as unknown),
+    ...(error === null ? {} : { error }),
+  };
+}
