@@ -23,8 +23,7 @@ interface Asked {
 /** Accepts a run. Throws NotFound, InvalidInput, ThreadBusy, Conflict; see `createRun`. */
 export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted> {
   const { body, threadId, principal } = asked;
-  if (body.webhook?.startsWith("http:") && !deps.config.webhooksPrivate)
-    throw new InvalidInput("webhook: only https is called (WEBHOOK_PRIVATE)", { field: "webhook" });
+  checkWebhook(deps, body.webhook);
   const assistant = await findAssistant(deps, body.assistant_id);
   const thread =
     threadId === null ? undefined : one(await getThread(deps.db, { threadId, tenant: principal.tenant }));
@@ -34,6 +33,12 @@ export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted>
   const accepted = await createRun(deps.db, request);
   announceRun(deps.bus, accepted);
   return accepted;
+}
+
+/** One that would never be called is refused when it is asked for. */
+export function checkWebhook({ config }: HttpDeps, webhook: string | null | undefined): void {
+  if (config.webhooksPrivate || !webhook?.startsWith("http:")) return;
+  throw new InvalidInput("webhook: only https is called (WEBHOOK_PRIVATE)", { field: "webhook" });
 }
 
 function keyOf(header: string | undefined): string | null {

@@ -5,6 +5,7 @@ import { one } from "../../db/query.ts";
 import { NotFound } from "../../domain/errors.ts";
 import { newId } from "../../domain/ids.ts";
 import { firstTick } from "../../domain/schedule.ts";
+import { checkWebhook } from "../accept.ts";
 import { findAssistant } from "../assistant.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
@@ -35,6 +36,7 @@ export function cronRoutes(deps: HttpDeps): Hono<HttpEnv> {
 async function create(deps: HttpDeps, c: RequestContext, threadId: string | null): Promise<Response> {
   const { db, config } = deps;
   const body = await readInput(c, createCronBody, config.bodyBytesMax);
+  checkWebhook(deps, body.webhook);
   const { assistant_id: assistantId } = await findAssistant(deps, body.assistant_id);
   const now = one(await crons.databaseNow(db, undefined)) ?? new Date();
   const { name: principal, tenant } = c.get("principal");
@@ -70,9 +72,11 @@ const given = (body: CreateCronBody | PatchCronBody): Record<string, unknown> =>
   Object.fromEntries(payloadKeys.map((key) => [key, body[key]]).filter(([, value]) => value !== undefined));
 
 /** The cron is locked between reading and writing, so that no tick is fired or lost in between. */
-async function patch({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+async function patch(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db, config } = deps;
   const key = { cronId: pathId(c, "cron_id"), tenant: tenantOf(c) };
   const body = await readInput(c, patchCronBody, config.bodyBytesMax);
+  checkWebhook(deps, body.webhook);
   const patched = await db.transaction(async (tx) => {
     const cron = one(await crons.lockCron(tx, key));
     if (cron === undefined) return undefined;
