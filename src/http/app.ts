@@ -16,6 +16,7 @@ import { inspectRoutes } from "./routes/inspect.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { stateRoutes } from "./routes/state.ts";
+import { storeRoutes } from "./routes/store.ts";
 import { threadRoutes } from "./routes/threads.ts";
 
 const exposeHeaders = [
@@ -32,6 +33,7 @@ const routeGroups = [
   threadRoutes,
   stateRoutes,
   runRoutes,
+  storeRoutes,
   escalationRoutes,
   deadLetterRoutes,
   breakerRoutes,

@@ -4,6 +4,7 @@ import { discardOld, removeDiscarded } from "../db/queries/dead-letters.ts";
 import { pruneEffects } from "../db/queries/effect-reads.ts";
 import { expiredEscalations } from "../db/queries/escalations.ts";
 import type { EscalationRow } from "../db/queries/rows.ts";
+import { sweepItems } from "../db/queries/store.ts";
 import * as threads from "../db/queries/threads.ts";
 import { Conflict, NotFound } from "../domain/errors.ts";
 import type { HumanResponse } from "../domain/escalation.ts";
@@ -24,6 +25,7 @@ export const idempotencySecondsMax = 24 * 3600;
 /** How long a business key protects after its thread is gone. */
 export const businessKeySecondsMax = 400 * 24 * 3600;
 const effectsPerPassMax = 1_000;
+const storeItemsPerPassMax = 5_000;
 
 const rethrow = (error: unknown): never => {
   throw error;
@@ -69,6 +71,8 @@ export interface Pruned {
   threads: number;
   keys: number;
   effects: number;
+  /** Items of the store whose time to live is over. */
+  items: number;
   /** Dead letters closed by age, and rows of discarded ones removed. */
   discarded: number;
   removed: number;
@@ -76,7 +80,7 @@ export interface Pruned {
 
 /**
  * Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys, effects
- * that outlived their threads, and, where an age is set,
+ * that outlived their threads, items of the store past their time, and, where an age is set,
  * dead letters: discarded when they are that old, removed when they have been discarded for as long.
  */
 export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}): Promise<Pruned> {
@@ -95,8 +99,15 @@ export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}):
     olderThanSeconds: businessKeySecondsMax,
     limit: effectsPerPassMax,
   });
+  const items = await sweepItems(db, { limit: storeItemsPerPassMax });
   const letters = await pruneDeadLetters(db, deadLetterDays);
-  return { threads: old.length, keys: keys.length, effects: forgotten.length, ...letters };
+  return {
+    threads: old.length,
+    keys: keys.length,
+    effects: forgotten.length,
+    items: items.length,
+    ...letters,
+  };
 }
 
 async function pruneDeadLetters(db: Database, days: number): Promise<{ discarded: number; removed: number }> {
