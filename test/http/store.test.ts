@@ -93,6 +93,19 @@ describe("an item", () => {
     expect(await keysBelow(mine, ["race"])).toEqual(["k"]);
   });
 
+  it("can be put, searched and read at the same time by many, with times to live that reading puts off", async () => {
+    const keys = Array.from({ length: 30 }, (_, n) => `k${n}`);
+    const put = (key: string): Promise<void> => mine.store.putItem(["busy"], key, {}, { ttl: 5 });
+    await Promise.all(keys.map(put));
+    const all = keys.flatMap((key) => [
+      put(key),
+      mine.store.searchItems(["busy"], { limit: 30 }),
+      mine.store.getItem(["busy"], key),
+    ]);
+    await Promise.all(all);
+    expect(await keysBelow(mine, ["busy"])).toHaveLength(30);
+  });
+
   it("is found by labels, not by the letters they begin with or by wildcards", async () => {
     const places = [["p"], ["p", "q"], ["pq"], ["p:q"], ["p%"], ["p_"], ["p\u0001"], ["P", "q"]];
     for (const place of places) await mine.store.putItem(["t", ...place], place.join("/"), {});
@@ -198,7 +211,7 @@ describe("namespaces", () => {
 
 describe("a tenant", () => {
   it("neither sees nor changes what another one stores, over HTTP and inside a graph", async () => {
-    runtime.work();
+    const { stop } = runtime.work();
     await mine.store.putItem(["visits"], "count", { n: 41 });
     const visit = async (client: Client): Promise<unknown[]> => {
       const { log } = (await client.runs.wait(null, "any", { input: {} })) as { log: string[] };
@@ -210,6 +223,7 @@ describe("a tenant", () => {
     expect(namespaces).toEqual([["notes", "b"], ["visits"]]);
     expect(found).toEqual([{ key: "b", value: { text: "b" } }]);
     expect((await visit(mine))[0]).toEqual({ n: 42 });
+    await stop(2_000);
 
     expect((await yours.store.getItem(["visits"], "count"))?.value).toEqual({ n: 2 });
     expect((await mine.store.getItem(["visits"], "count"))?.value).toEqual({ n: 42 });
@@ -300,6 +314,7 @@ describe("a time to live", () => {
     const read = (key: string, refreshTtl?: boolean) =>
       mine.store.getItem(["ttl"], key, refreshTtl === undefined ? {} : { refreshTtl });
     at(0);
+    await pruneOnce(runtime);
     for (const key of ["read", "looked-at", "searched"])
       await mine.store.putItem(["ttl"], key, {}, { ttl: 10 });
     await mine.store.putItem(["ttl"], "kept", {}, { ttl: 10 });
@@ -318,6 +333,16 @@ describe("a time to live", () => {
     expect((await pruneOnce(runtime)).items).toBe(0);
     at(31);
     expect(await keysBelow(mine, ["ttl"])).toEqual(["kept"]);
+    expect((await pruneOnce(runtime)).items).toBe(1);
+  });
+
+  it("is swept in passes of a limited size", async () => {
+    await rowsOf(
+      runtime,
+      `insert into holdfast.store_items (tenant, namespace, key, value, ttl_minutes, expires_at)
+       select 'mine', '{old}', n::text, '{}', 1, '2000-01-01' from generate_series(1, 5001) n`,
+    );
+    expect((await pruneOnce(runtime)).items).toBe(5_000);
     expect((await pruneOnce(runtime)).items).toBe(1);
   });
 });

@@ -150,9 +150,11 @@ with page as materialized (
    where $9::boolean and l.ttl_minutes is not null for no key update of l skip locked
 ), refreshed as (
   ${refreshing("mine m")} and (i.tenant, i.namespace, i.key) = (m.tenant, m.namespace, m.key)
+), size as materialized (
+  select sum(octet_length(value::text)) as bytes from page
 )
 select p.namespace, p.key, p.created_at, p.updated_at, case when size.bytes <= $10::bigint then p.value end as value
-  from page p, (select sum(octet_length(value::text)) as bytes from page) as size
+  from page p, size
  order by p.updated_at desc, p.namespace, p.key`,
   values: (p: SearchParams) => [
     ...belowValues(p.tenant, p.prefix),
