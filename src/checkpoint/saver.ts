@@ -55,7 +55,7 @@ export class StepRefused extends Error {
   override readonly name = "StepRefused";
 }
 
-export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect" | "journal" | "read";
+export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect" | "journal" | "store" | "read";
 
 /** The task that writes, and the checkpoint it runs on. */
 export type WriteTarget = Pick<writes.WriteRow, "ns" | "checkpointId" | "taskId">;

@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import canonicalize from "canonicalize";
 import type { EffectDeclaration } from "../domain/effect.ts";
 import { Fatal } from "../domain/errors.ts";
-import { argsBytesMax, toJson } from "./json.ts";
+import { toJson } from "../domain/json.ts";
+import { argsBytesMax } from "./sizes.ts";
 
 export const businessKeyCharsMax = 500;
 

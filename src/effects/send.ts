@@ -6,11 +6,12 @@ import { one } from "../db/query.ts";
 import { classify } from "../domain/classify.ts";
 import { dispatchesMax } from "../domain/effect.ts";
 import { Fatal } from "../domain/errors.ts";
+import { toJson } from "../domain/json.ts";
 import { storable } from "../domain/text.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { tookNoPlace } from "./failure.ts";
-import { resultBytesMax, toJson } from "./json.ts";
 import { held, type Ledger, type Opened } from "./opened.ts";
+import { resultBytesMax } from "./sizes.ts";
 
 const messageCharsMax = 4_000;
 /** How old the last look at the lease may be when a call goes out. */

@@ -3,6 +3,7 @@
 import { isGraphDrained, type RunControl } from "@langchain/langgraph";
 import type { GroupCommit } from "../checkpoint/group-commit.ts";
 import { FencedSaver, type WriteKind } from "../checkpoint/saver.ts";
+import { RunStore } from "../checkpoint/store.ts";
 import type { Database } from "../db/pool.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { getThread } from "../db/queries/threads.ts";
@@ -63,7 +64,7 @@ export async function runAttempt(
   const version = registry.version(run.graph_id, opened);
   const own = { db, group, holder: holderOf(run), write: signals.write, metadata: metadataOf(run, version) };
   const saver = new FencedSaver({ ...own, events: signals.events });
-  const graph: Graph = Object.assign(opened, { checkpointer: saver });
+  const graph: Graph = Object.assign(opened, { checkpointer: saver, store: storeOf(deps, run, signals) });
 
   await announce(graph, run, signals.events);
   await goOnWithChangedGraph({ graph, saver, version }, run);
@@ -91,6 +92,18 @@ export async function runAttempt(
   };
   const held = await signals.events.finish();
   return { outcome, finalEvents: [...held, ...withOurIds(translator.questions, parked)] };
+}
+
+/** The long-term memory that nodes reach by `config.store`; one that a graph was compiled with stands back for it. */
+function storeOf({ db, log }: AttemptDeps, run: RunRow, { write }: AttemptSignals): RunStore {
+  const { run_id: runId, tenant, epoch, graph_id: graph } = run;
+  let told = false;
+  const onQuery = (): void => {
+    if (!told)
+      log.warn({ run_id: runId, graph }, "a search by meaning has no index: the newest items are given");
+    told = true;
+  };
+  return new RunStore({ db, tenant, writer: { runId, epoch }, write, onQuery });
 }
 
 /** Every attempt's stream starts with its number; a later one repeats the stored values, so that a client can drop

@@ -17,6 +17,7 @@ import { inspectRoutes } from "./routes/inspect.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { stateRoutes } from "./routes/state.ts";
+import { storeRoutes } from "./routes/store.ts";
 import { threadRoutes } from "./routes/threads.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
 
@@ -35,6 +36,7 @@ const routeGroups = [
   stateRoutes,
   cronRoutes,
   runRoutes,
+  storeRoutes,
   escalationRoutes,
   deadLetterRoutes,
   breakerRoutes,

@@ -4,6 +4,7 @@ import { discardOld, removeDiscarded } from "../db/queries/dead-letters.ts";
 import { pruneEffects } from "../db/queries/effect-reads.ts";
 import { expiredEscalations } from "../db/queries/escalations.ts";
 import type { EscalationRow } from "../db/queries/rows.ts";
+import { sweepItems } from "../db/queries/store.ts";
 import * as threads from "../db/queries/threads.ts";
 import { pruneDeliveries } from "../db/queries/webhooks.ts";
 import { Conflict, NotFound } from "../domain/errors.ts";
@@ -28,6 +29,7 @@ const effectsPerPassMax = 1_000;
 /** How long it can be read what became of a webhook. */
 const webhookDays = 30;
 const webhooksPerPassMax = 1_000;
+const storeItemsPerPassMax = 5_000;
 
 const rethrow = (error: unknown): never => {
   throw error;
@@ -73,6 +75,8 @@ export interface Pruned {
   threads: number;
   keys: number;
   effects: number;
+  /** Items of the store whose time to live is over. */
+  items: number;
   /** Dead letters closed by age, and rows of discarded ones removed. */
   discarded: number;
   removed: number;
@@ -80,7 +84,7 @@ export interface Pruned {
 
 /**
  * Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys, effects
- * that outlived their threads, old webhooks, and, where an age is set,
+ * that outlived their threads, items of the store past their time, old webhooks, and, where an age is set,
  * dead letters: discarded when they are that old, removed when they have been discarded for as long.
  */
 export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}): Promise<Pruned> {
@@ -100,8 +104,15 @@ export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}):
     limit: effectsPerPassMax,
   });
   await pruneDeliveries(db, { days: webhookDays, limit: webhooksPerPassMax });
+  const items = await sweepItems(db, { limit: storeItemsPerPassMax });
   const letters = await pruneDeadLetters(db, deadLetterDays);
-  return { threads: old.length, keys: keys.length, effects: forgotten.length, ...letters };
+  return {
+    threads: old.length,
+    keys: keys.length,
+    effects: forgotten.length,
+    items: items.length,
+    ...letters,
+  };
 }
 
 async function pruneDeadLetters(db: Database, days: number): Promise<{ discarded: number; removed: number }> {

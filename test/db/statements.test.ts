@@ -20,6 +20,7 @@ import * as keys from "../../src/db/queries/keys.ts";
 import * as modelCalls from "../../src/db/queries/model-calls.ts";
 import * as runs from "../../src/db/queries/runs.ts";
 import * as settle from "../../src/db/queries/settle.ts";
+import * as store from "../../src/db/queries/store.ts";
 import * as threads from "../../src/db/queries/threads.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -44,6 +45,7 @@ const rooms = {
   modelCalls,
   runs,
   settle,
+  store,
   threads,
 };
 const statements = Object.values(rooms)

@@ -5,7 +5,7 @@ import { declarationOf, declareEffect } from "../../src/effects/declared.ts";
 import { defineEffect } from "../../src/effects/define.ts";
 import { effect } from "../../src/effects/effect.ts";
 import { tookNoPlace } from "../../src/effects/failure.ts";
-import { resultBytesMax } from "../../src/effects/json.ts";
+import { resultBytesMax } from "../../src/effects/sizes.ts";
 import { createApp } from "../../src/http/app.ts";
 import { httpDefaults } from "../../src/http/deps.ts";
 import { benchWith, failOnceAt, graphOf, ledgerRows } from "../support/effects.ts";

@@ -47,6 +47,14 @@ const fields = {
   multitask_strategy: "enqueue",
   after_seconds: 1,
   if_not_exists: "create",
+  namespace: ["a", "b"],
+  namespace_prefix: ["a"],
+  key: "k",
+  value: { n: 1 },
+  filter: { n: { $gt: 0 } },
+  prefix: ["a", "*"],
+  suffix: ["*"],
+  ttl: 5,
 };
 
 const odd = fc.oneof(
@@ -92,6 +100,10 @@ const route = (): string[] => [
   "POST /runs/crons/count",
   "POST /assistants/search",
   "POST /assistants/count",
+  "PUT /store/items",
+  "DELETE /store/items",
+  "POST /store/items/search",
+  "POST /store/namespaces",
   `POST /escalations/${run}/decide`,
   `POST /dead-letters/${run}/discard`,
 ];
@@ -135,8 +147,16 @@ it("answers odd paths and queries without a 5xx", async () => {
     "before",
     "wait",
     "action",
+    "namespace",
+    "key",
   ];
-  const lists = ["/escalations", "/dead-letters", `/threads/${thread}/runs`, `/threads/${thread}/history`];
+  const lists = [
+    "/store/items",
+    "/escalations",
+    "/dead-letters",
+    `/threads/${thread}/runs`,
+    `/threads/${thread}/history`,
+  ];
   await fc.assert(
     fc.asyncProperty(fc.nat(), oddText, fc.constantFrom(...names), async (n, text, name) => {
       const value = text.startsWith("%") ? text : encodeURIComponent(text);

@@ -1,8 +1,4 @@
-import { Fatal } from "../domain/errors.ts";
-
-/** Arguments and results are kept with every call: what is larger belongs into a store, and its address in here. */
-export const argsBytesMax = 1_000_000;
-export const resultBytesMax = 1_000_000;
+import { Fatal } from "./errors.ts";
 
 /**
  * A value as JSON text. What has a `toJSON` (a Date, a Buffer) becomes what that says. Throws Fatal with the given
