@@ -30,10 +30,9 @@ export async function serveSuspects(config: Config, log: Log): Promise<void> {
   // A terminal signals the whole group: the parent decides when its runs are given back.
   for (const signal of signals) process.on(signal, () => undefined);
   trapStrays(log);
-  const first = await Promise.race([
-    new Promise<ToChild>((resolve) => process.once("message", resolve)),
-    orphaned.then(() => process.exit(failedExitCode)),
-  ]);
+  const told = new Promise<ToChild>((resolve) => process.once("message", resolve));
+  const first = await Promise.race([told, orphaned]);
+  if (first === undefined) process.exit(failedExitCode);
   if (!("open" in first)) throw new Error("the first message must say which database to open");
   const runtime = await openRoleRuntime(config, log, first.open.url);
   const held = new HeldRuns(workerDeps(runtime, holding(config, first.open.url)));
