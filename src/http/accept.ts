@@ -8,7 +8,7 @@ import { retryPolicy } from "../domain/retry.ts";
 import type { EffectsPolicy, RunConfig, RunKwargs } from "../domain/run.ts";
 import { type Accepted, createRun } from "../queue/create.ts";
 import type { CreateRun } from "../queue/request.ts";
-import { findAssistant } from "./assistant.ts";
+import { assistantForRun } from "./assistant.ts";
 import type { HttpDeps, Principal } from "./deps.ts";
 import { effectsPolicyKey, type RunBody } from "./schemas/run.ts";
 
@@ -25,7 +25,7 @@ interface Asked {
 /** Accepts a run. Throws NotFound, InvalidInput, ThreadBusy, Conflict; see `createRun`. */
 export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted> {
   const { body, threadId, principal } = asked;
-  const assistant = await findAssistant(deps, body.assistant_id);
+  const assistant = await assistantForRun(deps, { id: body.assistant_id, tenant: principal.tenant });
   const thread =
     threadId === null ? undefined : one(await getThread(deps.db, { threadId, tenant: principal.tenant }));
   const kwargs = kwargsOf(body, { assistant, thread });
@@ -53,7 +53,6 @@ interface Merged {
 function requestOf(asked: Asked, { assistant, thread, kwargs }: Merged): CreateRun {
   const { body, threadId, principal } = asked;
   const { graph_id: graphId, assistant_id: assistantId } = assistant;
-  const { configurable } = kwargs.config ?? {};
   return {
     tenant: principal.tenant,
     threadId: threadId ?? newId(),
@@ -67,7 +66,7 @@ function requestOf(asked: Asked, { assistant, thread, kwargs }: Merged): CreateR
       graph_id: graphId,
       assistant_id: assistantId,
     },
-    threadConfig: configurable === undefined ? null : { configurable },
+    threadConfig: { configurable: callersConfigurable(body, thread) },
     multitaskStrategy: body.multitask_strategy ?? "enqueue",
     afterSeconds: body.after_seconds ?? 0,
     temporary: threadId === null && body.on_completion !== "keep",
@@ -127,11 +126,19 @@ function mergedConfig(body: RunBody, { assistant, thread }: Omit<Merged, "kwargs
     recursion_limit: body.config?.recursion_limit ?? undefined,
   }) as RunConfig;
   const base = assistant.config as RunConfig;
+  return { ...base, ...own, configurable: { ...base.configurable, ...callersConfigurable(body, thread) } };
+}
+
+/**
+ * What callers said, in this run and in earlier ones of the thread. The assistant's part is not kept on the thread, or an
+ * older version of it would speak for later runs.
+ */
+function callersConfigurable(body: RunBody, thread: ThreadRow | undefined): Record<string, unknown> {
   const ofThread = (thread?.config ?? {}) as RunConfig;
-  const merged = { ...base.configurable, ...ofThread.configurable, ...body.config?.configurable };
+  const merged = { ...ofThread.configurable, ...body.config?.configurable };
   // It is about this run alone: kept on the thread, it would speak for every later one.
   const { [effectsPolicyKey]: _policy, ...configurable } = merged;
-  return { ...base, ...own, configurable };
+  return configurable;
 }
 
 /** LangGraph would start from nothing at a checkpoint that does not exist. */

@@ -12,6 +12,7 @@ import { assistantRoutes } from "./routes/assistants.ts";
 import { breakerRoutes } from "./routes/breakers.ts";
 import { deadLetterRoutes } from "./routes/dead-letters.ts";
 import { escalationRoutes } from "./routes/escalations.ts";
+import { graphRoutes } from "./routes/graphs.ts";
 import { inspectRoutes } from "./routes/inspect.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { runRoutes } from "./routes/runs.ts";
@@ -29,6 +30,7 @@ const exposeHeaders = [
 const routeGroups = [
   metaRoutes,
   assistantRoutes,
+  graphRoutes,
   threadRoutes,
   stateRoutes,
   runRoutes,

@@ -5,10 +5,12 @@ import { openTestApp, type TestApp } from "../support/http.ts";
 let t: TestApp;
 let thread: string;
 let run: string;
+let assistant: string;
 beforeAll(async () => {
   t = await openTestApp();
   thread = (await t.send("POST", "/threads", { metadata: { graph_id: "steps" } })).json.thread_id;
   run = (await t.send("POST", `/threads/${thread}/runs`, { assistant_id: "steps", input: {} })).json.run_id;
+  assistant = (await t.send("POST", "/assistants", { graph_id: "steps" })).json.assistant_id;
   // Of a thread at rest states can be written.
   await t.send("POST", `/runs/${run}/cancel`);
 });
@@ -41,6 +43,13 @@ const fields = {
   multitask_strategy: "enqueue",
   after_seconds: 1,
   if_not_exists: "create",
+  name: "n",
+  description: "d",
+  context: { a: 1 },
+  version: 1,
+  if_exists: "do_nothing",
+  sort_by: "created_at",
+  select: ["created_at"],
 };
 
 const odd = fc.oneof(
@@ -80,6 +89,10 @@ const route = (): string[] => [
   `POST /runs`,
   "POST /runs/batch",
   "POST /runs/cancel",
+  "POST /assistants",
+  `PATCH /assistants/${assistant}`,
+  `POST /assistants/${assistant}/versions`,
+  `POST /assistants/${assistant}/latest`,
   "POST /assistants/search",
   "POST /assistants/count",
   `POST /escalations/${run}/decide`,
@@ -110,6 +123,8 @@ it("answers odd paths and queries without a 5xx", async () => {
     "/threads/",
     "/runs/",
     "/assistants/",
+    `/assistants/${assistant}/subgraphs/`,
+    `/assistants/${assistant}/graph?xray=`,
     "/escalations/",
     "/dead-letters/",
     `/threads/${thread}/state/`,
