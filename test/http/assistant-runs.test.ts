@@ -67,6 +67,34 @@ describe("a run", () => {
     expect(await toldBy(id, thread_id)).toMatchObject({ model: "small" });
   });
 
+  it.each(["a command", "a decision"])(
+    "that carries an answer by %s speaks for the same assistant",
+    async (way) => {
+      const { assistant_id: id } = await mine.assistants.create({
+        graphId: "other",
+        config: { configurable: { model: "small" } },
+        context: { region: "eu" },
+        metadata: { team: "a" },
+      });
+      const { thread_id } = await mine.threads.create();
+      await mine.runs.wait(thread_id, id, { input: {} });
+      if (way === "a command") {
+        await mine.runs.wait(thread_id, id, { command: { resume: "yes" } });
+      } else {
+        const [question] = JSON.parse((await t.send("GET", `/escalations?thread_id=${thread_id}`)).text);
+        const decided = await t.send("POST", `/escalations/${question.escalation_id}/decide`, {
+          resume: "yes",
+        });
+        expect(decided.status).toBe(202);
+        await mine.runs.join(thread_id, (await mine.runs.list(thread_id))[0]?.run_id ?? "");
+      }
+      expect((await mine.threads.get(thread_id)).values).toEqual({
+        told: { model: "small", context: { region: "eu" }, tags: [], team: "a" },
+      });
+      expect((await mine.runs.list(thread_id)).map(({ assistant_id }) => assistant_id)).toEqual([id, id]);
+    },
+  );
+
   it("goes on after its assistant was deleted, and a new one is refused", async () => {
     const { assistant_id: id } = await mine.assistants.create({
       graphId: "other",
