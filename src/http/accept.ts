@@ -6,7 +6,7 @@ import { InvalidInput } from "../domain/errors.ts";
 import type { RunKwargs } from "../domain/run.ts";
 import { announceRun, requestOf } from "../queue/asked.ts";
 import { type Accepted, createRun } from "../queue/create.ts";
-import { findAssistant } from "./assistant.ts";
+import { assistantForRun } from "./assistant.ts";
 import type { HttpDeps, Principal } from "./deps.ts";
 import type { RunBody } from "./schemas/run.ts";
 
@@ -24,7 +24,7 @@ interface Asked {
 export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted> {
   const { body, threadId, principal } = asked;
   checkWebhook(deps, body.webhook);
-  const assistant = await findAssistant(deps, body.assistant_id);
+  const assistant = await assistantForRun(deps, { id: body.assistant_id, tenant: principal.tenant });
   const thread =
     threadId === null ? undefined : one(await getThread(deps.db, { threadId, tenant: principal.tenant }));
   const idempotencyKey = keyOf(asked.idempotencyKey);

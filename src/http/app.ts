@@ -13,6 +13,7 @@ import { breakerRoutes } from "./routes/breakers.ts";
 import { cronRoutes } from "./routes/crons.ts";
 import { deadLetterRoutes } from "./routes/dead-letters.ts";
 import { escalationRoutes } from "./routes/escalations.ts";
+import { graphRoutes } from "./routes/graphs.ts";
 import { inspectRoutes } from "./routes/inspect.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { runRoutes } from "./routes/runs.ts";
@@ -32,6 +33,7 @@ const exposeHeaders = [
 const routeGroups = [
   metaRoutes,
   assistantRoutes,
+  graphRoutes,
   threadRoutes,
   stateRoutes,
   cronRoutes,

@@ -6,18 +6,30 @@ import { systemAssistantId } from "../domain/ids.ts";
 import type { HttpDeps } from "./deps.ts";
 import { uuid } from "./schemas/common.ts";
 
-/** An assistant by its id, or the system assistant of a graph by the graph's. Throws NotFound. */
-export async function findAssistant({ db, registry }: HttpDeps, id: string): Promise<AssistantRow> {
-  if (registry.has(id)) {
-    const assistantId = systemAssistantId(id);
-    return one(await getAssistant(db, { assistantId })) ?? systemAssistant(id, assistantId);
-  }
-  const parsed = uuid.safeParse(id);
-  const found = parsed.success ? one(await getAssistant(db, { assistantId: parsed.data })) : undefined;
-  if (found !== undefined && registry.has(found.graph_id)) return found;
-  const graphId = registry.graphIds.find((graph) => systemAssistantId(graph) === id);
-  if (graphId !== undefined) return systemAssistant(graphId, id);
-  throw new NotFound("Assistant not found");
+interface Asked {
+  /** An assistant's id, or a graph's: it stands for the assistant that the graph has by itself. */
+  id: string;
+  tenant: string;
+}
+
+/** The tenant's own assistant, or a graph's. Throws NotFound. */
+export async function findAssistant({ db, registry }: HttpDeps, asked: Asked): Promise<AssistantRow> {
+  const parsed = uuid.safeParse(registry.has(asked.id) ? systemAssistantId(asked.id) : asked.id);
+  if (!parsed.success) throw new NotFound("Assistant not found");
+  const assistantId = parsed.data;
+  const graphId = registry.graphIds.find((graph) => systemAssistantId(graph) === assistantId);
+  const found = one(await getAssistant(db, { assistantId, tenant: asked.tenant }));
+  // The id of a graph's assistant is the graph's own, whoever took it before the graph was there.
+  if (graphId !== undefined) return found?.system ? found : systemAssistant(graphId, assistantId);
+  if (found === undefined || found.system) throw new NotFound("Assistant not found");
+  return found;
+}
+
+/** The same, and its graph is there to be run. Throws NotFound: without the graph a run would wait for ever. */
+export async function assistantForRun(deps: HttpDeps, asked: Asked): Promise<AssistantRow> {
+  const assistant = await findAssistant(deps, asked);
+  if (!deps.registry.has(assistant.graph_id)) throw new NotFound(`Graph ${assistant.graph_id} not found`);
+  return assistant;
 }
 
 /** Another process may not have written the row yet. */
@@ -25,10 +37,13 @@ function systemAssistant(graphId: string, assistantId: string): AssistantRow {
   const now = new Date();
   return {
     assistant_id: assistantId,
+    tenant: "default",
+    system: true,
     graph_id: graphId,
     name: graphId,
     description: null,
     version: 1,
+    last_version: 1,
     config: {},
     context: {},
     metadata: { created_by: "system" },

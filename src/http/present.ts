@@ -1,5 +1,12 @@
 // Rows in the form that clients of the Agent Server know.
-import type { AssistantRow, CronRow, EscalationRow, RunRow, ThreadRow } from "../db/queries/rows.ts";
+import type {
+  AssistantRow,
+  AssistantVersionRow,
+  CronRow,
+  EscalationRow,
+  RunRow,
+  ThreadRow,
+} from "../db/queries/rows.ts";
 import { wireStatus } from "../domain/run.ts";
 
 const parsed = (text: string | null): unknown => (text === null ? null : JSON.parse(text));
@@ -38,20 +45,21 @@ export function presentRun(run: RunRow): Record<string, unknown> {
 }
 
 export function presentAssistant(assistant: AssistantRow): Record<string, unknown> {
-  const { assistant_id, graph_id, name, description, version, config, context, metadata } = assistant;
-  const { created_at, updated_at } = assistant;
-  return {
-    assistant_id,
-    graph_id,
-    name,
-    description,
-    version,
-    config,
-    context,
-    metadata,
-    created_at,
-    updated_at,
-  };
+  return { ...presentAssistantVersion(assistant), updated_at: assistant.updated_at };
+}
+
+export function presentAssistantVersion(row: AssistantVersionRow): Record<string, unknown> {
+  return pick(row, [
+    "assistant_id",
+    "graph_id",
+    "name",
+    "description",
+    "version",
+    "config",
+    "context",
+    "metadata",
+    "created_at",
+  ]);
 }
 
 /** `missed`, `last_run_id` and `last_error` are ours. */

@@ -30,7 +30,6 @@ export function requestOf({ body, threadId, idempotencyKey, principal }: Asked, 
   const { assistant, thread } = found;
   const { graph_id: graphId, assistant_id: assistantId } = assistant;
   const kwargs = kwargsOf(body, found);
-  const { configurable } = kwargs.config ?? {};
   return {
     tenant: principal.tenant,
     threadId: threadId ?? newId(),
@@ -44,7 +43,7 @@ export function requestOf({ body, threadId, idempotencyKey, principal }: Asked, 
       graph_id: graphId,
       assistant_id: assistantId,
     },
-    threadConfig: configurable === undefined ? null : { configurable },
+    threadConfig: { configurable: callersConfigurable(body, thread) },
     multitaskStrategy: body.multitask_strategy ?? "enqueue",
     afterSeconds: body.after_seconds ?? 0,
     temporary: threadId === null && body.on_completion !== "keep",
@@ -105,9 +104,17 @@ function mergedConfig(body: AskedRun, { assistant, thread }: Found): RunConfig {
     recursion_limit: body.config?.recursion_limit ?? undefined,
   }) as RunConfig;
   const base = assistant.config as RunConfig;
+  return { ...base, ...own, configurable: { ...base.configurable, ...callersConfigurable(body, thread) } };
+}
+
+/**
+ * What callers said, in this run and in earlier ones of the thread. The assistant's part is not kept on the thread, or an
+ * older version of it would speak for later runs.
+ */
+function callersConfigurable(body: AskedRun, thread: ThreadRow | undefined): Record<string, unknown> {
   const ofThread = (thread?.config ?? {}) as RunConfig;
-  const merged = { ...base.configurable, ...ofThread.configurable, ...body.config?.configurable };
+  const merged = { ...ofThread.configurable, ...body.config?.configurable };
   // It is about this run alone: kept on the thread, it would speak for every later one.
   const { [effectsPolicyKey]: _policy, ...configurable } = merged;
-  return { ...base, ...own, configurable };
+  return configurable;
 }

@@ -76,7 +76,7 @@ async function fire(tx: Queryable, due: crons.DueCron): Promise<TickEnd> {
     await endTick(tx, cron, { runId: null, error: null });
     return { kind: "skipped" };
   }
-  const assistant = one(await getAssistant(tx, { assistantId: cron.assistant_id }));
+  const assistant = one(await getAssistant(tx, { assistantId: cron.assistant_id, tenant: cron.tenant }));
   if (assistant === undefined) throw new NotFound("Assistant not found");
   await refuseTooMany(tx, cron);
   const body = {

@@ -8,7 +8,7 @@ export interface CreateRun {
   graphId: string;
   kwargs: RunKwargs;
   metadata: Record<string, unknown>;
-  /** Assistant's and caller's configurable as shown on the thread. */
+  /** What callers made configurable, as shown on the thread. */
   threadConfig: Record<string, unknown> | null;
   multitaskStrategy: MultitaskStrategy;
   afterSeconds: number;

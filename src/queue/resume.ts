@@ -12,7 +12,7 @@ interface Answer {
   principal: string;
 }
 
-/** The run that carries an answer back into its graph, under the config of the run that asked. */
+/** The run that carries an answer back into its graph, under config, context and metadata of the run that asked. */
 export async function resumeRequest(
   db: Queryable,
   { question, value, principal }: Answer,
@@ -32,7 +32,7 @@ export async function resumeRequest(
       ...(config === undefined ? {} : { config }),
       ...(context === undefined ? {} : { context }),
     },
-    metadata: { escalation_id: question.escalation_id },
+    metadata: { ...asking?.metadata, escalation_id: question.escalation_id },
     threadConfig: null,
     multitaskStrategy: "enqueue",
     afterSeconds: 0,

@@ -6,11 +6,13 @@ let t: TestApp;
 let thread: string;
 let run: string;
 let cron: string;
+let assistant: string;
 beforeAll(async () => {
   t = await openTestApp();
   thread = (await t.send("POST", "/threads", { metadata: { graph_id: "steps" } })).json.thread_id;
   run = (await t.send("POST", `/threads/${thread}/runs`, { assistant_id: "steps", input: {} })).json.run_id;
   cron = (await t.send("POST", "/runs/crons", { assistant_id: "steps", schedule: "0 * * * *" })).json.cron_id;
+  assistant = (await t.send("POST", "/assistants", { graph_id: "steps" })).json.assistant_id;
   // Of a thread at rest states can be written.
   await t.send("POST", `/runs/${run}/cancel`);
 });
@@ -55,6 +57,13 @@ const fields = {
   prefix: ["a", "*"],
   suffix: ["*"],
   ttl: 5,
+  name: "n",
+  description: "d",
+  context: { a: 1 },
+  version: 1,
+  if_exists: "do_nothing",
+  sort_by: "created_at",
+  select: ["created_at"],
 };
 
 const odd = fc.oneof(
@@ -98,6 +107,10 @@ const route = (): string[] => [
   `PATCH /runs/crons/${cron}`,
   "POST /runs/crons/search",
   "POST /runs/crons/count",
+  "POST /assistants",
+  `PATCH /assistants/${assistant}`,
+  `POST /assistants/${assistant}/versions`,
+  `POST /assistants/${assistant}/latest`,
   "POST /assistants/search",
   "POST /assistants/count",
   "PUT /store/items",
@@ -132,6 +145,8 @@ it("answers odd paths and queries without a 5xx", async () => {
     "/threads/",
     "/runs/",
     "/assistants/",
+    `/assistants/${assistant}/subgraphs/`,
+    `/assistants/${assistant}/graph?xray=`,
     "/escalations/",
     "/dead-letters/",
     `/threads/${thread}/state/`,

@@ -71,16 +71,24 @@ export interface ThreadRow {
   updated_at: Date;
 }
 
-export interface AssistantRow {
+/** What an assistant was at one time. */
+export interface AssistantVersionRow {
   assistant_id: string;
+  version: number;
   graph_id: string;
   name: string;
   description: string | null;
-  version: number;
   config: Record<string, unknown>;
   context: Record<string, unknown>;
   metadata: Record<string, unknown>;
   created_at: Date;
+}
+
+export interface AssistantRow extends AssistantVersionRow {
+  tenant: string;
+  /** A graph's own: every tenant sees it. */
+  system: boolean;
+  last_version: number;
   updated_at: Date;
 }
 
@@ -143,5 +151,7 @@ export interface CronRow {
 export const asRun = (raw: Record<string, unknown>): RunRow => raw as unknown as RunRow;
 export const asThread = (raw: Record<string, unknown>): ThreadRow => raw as unknown as ThreadRow;
 export const asAssistant = (raw: Record<string, unknown>): AssistantRow => raw as unknown as AssistantRow;
+export const asAssistantVersion = (raw: Record<string, unknown>): AssistantVersionRow =>
+  raw as unknown as AssistantVersionRow;
 export const asEscalation = (raw: Record<string, unknown>): EscalationRow => raw as unknown as EscalationRow;
 export const asCron = (raw: Record<string, unknown>): CronRow => raw as unknown as CronRow;

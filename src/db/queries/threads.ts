@@ -91,6 +91,16 @@ delete from holdfast.threads where thread_id = $1 and tenant = $2 returning thre
   row: (raw) => raw.thread_id as string,
 });
 
+/** Threads that ran last with this assistant. */
+export const threadsOfAssistant = query({
+  name: "thread.of_assistant",
+  text: `
+select thread_id from holdfast.threads
+ where tenant = $1 and metadata @> jsonb_build_object('assistant_id', $2::text) order by thread_id limit $3`,
+  values: (p: { tenant: string; assistantId: string; limit: number }) => [p.tenant, p.assistantId, p.limit],
+  row: (raw) => raw.thread_id as string,
+});
+
 /** An API write takes the next epoch under the thread's lock. */
 export const takeEpoch = query({
   name: "thread.take_epoch",

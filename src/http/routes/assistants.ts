@@ -1,46 +1,158 @@
 import { Hono } from "hono";
-import { z } from "zod";
-import { searchAssistants } from "../../db/queries/assistants.ts";
+import * as assistants from "../../db/queries/assistants.ts";
+import type { AssistantRow } from "../../db/queries/rows.ts";
+import { one } from "../../db/query.ts";
+import { Conflict, InvalidInput, NotFound } from "../../domain/errors.ts";
+import { newId } from "../../domain/ids.ts";
 import { findAssistant } from "../assistant.ts";
+import { deleteThreadsOf } from "../assistant-threads.ts";
 import { readInput } from "../body.ts";
-import type { HttpDeps, HttpEnv, RequestContext } from "../deps.ts";
-import { pageHeaders, presentAssistant, selected } from "../present.ts";
-import { flag, limit, metadata, offset, pageSizeDefault, pageSizeMax, shortText } from "../schemas/common.ts";
+import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
+import { Refused } from "../errors.ts";
+import { pageHeaders, presentAssistant, presentAssistantVersion, selected } from "../present.ts";
+import {
+  countAssistantsBody,
+  createAssistantBody,
+  latestBody,
+  patchAssistantBody,
+  searchAssistantsBody,
+  versionsBody,
+} from "../schemas/assistant.ts";
+import { flag } from "../schemas/common.ts";
 
-const countBody = z.object({
-  graph_id: shortText.nullish(),
-  name: shortText.nullish(),
-  metadata: metadata.nullish(),
-});
-const searchBody = countBody.extend({
-  limit: limit.default(pageSizeDefault),
-  offset,
-  select: z.array(shortText).max(20).nullish(),
-});
+export const versionsMax = 10_000;
+const nameDefault = "Untitled";
 
-/** Assistants are made from langgraph.json; over HTTP they are read only. */
+/** Assistants are a graph with a config of their own. Every graph of langgraph.json has one; tenants make more. */
 export function assistantRoutes(deps: HttpDeps): Hono<HttpEnv> {
   const routes = new Hono<HttpEnv>();
+  routes.post("/assistants", (c) => create(deps, c));
   routes.post("/assistants/search", (c) => search(deps, c));
   routes.post("/assistants/count", (c) => count(deps, c));
-  routes.get("/assistants/:assistant_id", async (c) => {
-    return c.json(presentAssistant(await findAssistant(deps, c.req.param("assistant_id"))));
-  });
-  routes.get("/assistants/:assistant_id/graph", (c) => drawing(deps, c));
+  routes.get("/assistants/:assistant_id", async (c) => c.json(presentAssistant(await assistantOf(deps, c))));
+  routes.patch("/assistants/:assistant_id", (c) => patch(deps, c));
+  routes.delete("/assistants/:assistant_id", (c) => remove(deps, c));
+  routes.post("/assistants/:assistant_id/versions", (c) => versions(deps, c));
+  routes.post("/assistants/:assistant_id/latest", (c) => setLatest(deps, c));
   return routes;
 }
 
-/** Nodes and edges, for clients that draw the graph. */
-async function drawing(deps: HttpDeps, c: RequestContext): Promise<Response> {
-  const { graph_id, config } = await findAssistant(deps, c.req.param("assistant_id") ?? "");
-  const graph = await deps.registry.open(graph_id, { configurable: config.configurable ?? {} });
-  return c.json((await graph.getGraphAsync({ xray: flag(c, "xray") })).toJSON());
+/** The assistant of the path. Throws NotFound. */
+export function assistantOf(deps: HttpDeps, c: RequestContext): Promise<AssistantRow> {
+  return findAssistant(deps, { id: c.req.param("assistant_id") ?? "", tenant: tenantOf(c) });
+}
+
+/** One that the caller may change. Throws NotFound, and Refused for a system assistant: other tenants use it too. */
+async function ownAssistantOf(deps: HttpDeps, c: RequestContext, deed: string): Promise<AssistantRow> {
+  const assistant = await assistantOf(deps, c);
+  if (!assistant.system) return assistant;
+  throw new Refused(
+    403,
+    `Assistant ${assistant.assistant_id} is the system assistant of graph ${assistant.graph_id}: it comes from langgraph.json and cannot be ${deed}`,
+  );
+}
+
+async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db, config } = deps;
+  const body = await readInput(c, createAssistantBody, config.bodyBytesMax);
+  checkGraph(deps, body.graph_id);
+  const tenant = tenantOf(c);
+  const assistantId = body.assistant_id ?? newId();
+  const there = await assistantThere(deps, { id: assistantId, tenant });
+  if (there?.system !== true) {
+    const made = one(
+      await assistants.insertAssistant(db, {
+        assistantId,
+        tenant,
+        graphId: body.graph_id,
+        name: body.name ?? nameDefault,
+        description: body.description ?? null,
+        config: body.config ?? {},
+        context: body.context ?? {},
+        metadata: body.metadata ?? {},
+      }),
+    );
+    if (made !== undefined) return c.json(presentAssistant(made));
+  }
+  const taken = await assistantThere(deps, { id: assistantId, tenant });
+  if (taken === undefined || body.if_exists !== "do_nothing") throw new Conflict("Assistant already exists");
+  return c.json(presentAssistant(taken));
+}
+
+function assistantThere(
+  deps: HttpDeps,
+  asked: { id: string; tenant: string },
+): Promise<AssistantRow | undefined> {
+  return findAssistant(deps, asked).catch((error: unknown) => {
+    if (error instanceof NotFound) return undefined;
+    throw error;
+  });
+}
+
+function checkGraph({ registry }: HttpDeps, graphId: string): void {
+  if (registry.has(graphId)) return;
+  throw new InvalidInput(`graph_id: langgraph.json has no graph ${graphId}`, { field: "graph_id" });
+}
+
+async function patch(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db, config } = deps;
+  const { graph_id: graphId, ...body } = await readInput(c, patchAssistantBody, config.bodyBytesMax);
+  if (typeof graphId === "string") checkGraph(deps, graphId);
+  const { assistant_id: assistantId } = await ownAssistantOf(deps, c, "changed");
+  const patched = one(
+    await assistants.patchAssistant(db, {
+      assistantId,
+      tenant: tenantOf(c),
+      graphId: graphId ?? null,
+      name: body.name ?? null,
+      description: body.description ?? null,
+      config: body.config ?? null,
+      context: body.context ?? null,
+      metadata: body.metadata ?? null,
+      versionsMax,
+    }),
+  );
+  if (patched !== undefined) return c.json(presentAssistant(patched));
+  // It may have gone meanwhile; else it had its last version.
+  await assistantOf(deps, c);
+  throw new Conflict(`Assistant ${assistantId} has ${versionsMax} versions, it can have no more`);
+}
+
+/** The threads go first: when one of them cannot, the assistant is still there to try again. */
+async function remove(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const tenant = tenantOf(c);
+  const { assistant_id: assistantId } = await ownAssistantOf(deps, c, "deleted");
+  if (flag(c, "delete_threads")) await deleteThreadsOf(deps, { assistantId, tenant });
+  const deleted = await assistants.deleteAssistant(deps.db, { assistantId, tenant });
+  if (deleted.length === 0) throw new NotFound("Assistant not found");
+  return c.json(deleted);
+}
+
+async function versions(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { metadata, ...page } = await readInput(c, versionsBody, deps.config.bodyBytesMax);
+  const { assistant_id: assistantId } = await assistantOf(deps, c);
+  const found = await assistants.listVersions(deps.db, { assistantId, metadata: metadata ?? null, ...page });
+  return c.json(found.map(presentAssistantVersion));
+}
+
+async function setLatest(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { version } = await readInput(c, latestBody, deps.config.bodyBytesMax);
+  const { assistant_id: assistantId } = await ownAssistantOf(deps, c, "changed");
+  const set = one(await assistants.setLatestVersion(deps.db, { assistantId, tenant: tenantOf(c), version }));
+  if (set === undefined) throw new NotFound("Assistant version not found");
+  return c.json(presentAssistant(set));
 }
 
 async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
-  const body = await readInput(c, searchBody, config.bodyBytesMax);
+  const body = await readInput(c, searchAssistantsBody, config.bodyBytesMax);
   const { limit, offset, select } = body;
-  const found = await searchAssistants(db, { ...filterOf(body), limit, offset });
+  const found = await assistants.searchAssistants(db, {
+    ...filterOf(c, body),
+    sortBy: body.sort_by ?? "created_at",
+    descending: body.sort_order !== "asc",
+    limit,
+    offset,
+  });
   const headers = pageHeaders({ total: found[0]?.total ?? 0, limit, offset });
   const shown = found.map(({ assistant }) =>
     selected(presentAssistant(assistant), { select, idField: "assistant_id" }),
@@ -49,13 +161,18 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
 }
 
 async function count({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
-  const body = await readInput(c, countBody, config.bodyBytesMax);
-  const found = await searchAssistants(db, { ...filterOf(body), limit: pageSizeMax, offset: 0 });
-  return c.json(found[0]?.total ?? 0);
+  const body = await readInput(c, countAssistantsBody, config.bodyBytesMax);
+  return c.json(one(await assistants.countAssistants(db, filterOf(c, body))) ?? 0);
 }
 
-const filterOf = ({ graph_id, name, metadata: told }: z.infer<typeof countBody>) => ({
-  graphId: graph_id ?? null,
-  name: name ?? null,
-  metadata: told ?? null,
-});
+function filterOf(
+  c: RequestContext,
+  { graph_id, name, metadata }: ReturnType<typeof countAssistantsBody.parse>,
+): assistants.AssistantFilter {
+  return {
+    tenant: tenantOf(c),
+    graphId: graph_id ?? null,
+    name: name ?? null,
+    metadata: metadata ?? null,
+  };
+}

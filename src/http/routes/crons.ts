@@ -6,7 +6,7 @@ import { NotFound } from "../../domain/errors.ts";
 import { newId } from "../../domain/ids.ts";
 import { firstTick } from "../../domain/schedule.ts";
 import { checkWebhook } from "../accept.ts";
-import { findAssistant } from "../assistant.ts";
+import { assistantForRun } from "../assistant.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { pageHeaders, presentCron, selected } from "../present.ts";
@@ -37,7 +37,10 @@ async function create(deps: HttpDeps, c: RequestContext, threadId: string | null
   const { db, config } = deps;
   const body = await readInput(c, createCronBody, config.bodyBytesMax);
   checkWebhook(deps, body.webhook);
-  const { assistant_id: assistantId } = await findAssistant(deps, body.assistant_id);
+  const { assistant_id: assistantId } = await assistantForRun(deps, {
+    id: body.assistant_id,
+    tenant: tenantOf(c),
+  });
   const now = one(await crons.databaseNow(db, undefined)) ?? new Date();
   const { name: principal, tenant } = c.get("principal");
   const settings = settingsOf(body, now);

@@ -23,10 +23,12 @@ const breakpoints = z.union([z.literal("*"), names]);
 
 /** Keys of this form are LangGraph's and ours: a caller who sets them takes over the runtime. */
 const ownKey = /^__/;
-const configurable = openRecord.superRefine((value, ctx) => {
+const keptConfigurable = openRecord.superRefine((value, ctx) => {
   for (const key of Object.keys(value).filter((name) => ownKey.test(name))) {
     ctx.addIssue({ code: "custom", path: [key], message: "keys that start with __ are reserved" });
   }
+});
+const configurable = keptConfigurable.superRefine((value, ctx) => {
   const policy = value[effectsPolicyKey];
   if (policy === undefined || effectsPolicies.some((known) => known === policy)) return;
   ctx.addIssue({ code: "custom", path: [effectsPolicyKey], message: `one of ${effectsPolicies.join(", ")}` });
@@ -36,6 +38,12 @@ const config = z.object({
   tags: names.nullish(),
   recursion_limit: z.number().int().min(1).max(recursionLimitMax).nullish(),
   configurable: configurable.nullish(),
+});
+/** Config that speaks for every run of an assistant. */
+export const assistantConfig = config.extend({
+  configurable: keptConfigurable
+    .refine((value) => !(effectsPolicyKey in value), `${effectsPolicyKey} is about one run: send it there`)
+    .nullish(),
 });
 
 const send = z.object({ node: z.string().max(nameCharsMax) }).loose();
