@@ -11,6 +11,7 @@ import { isHumanInterrupt } from "../domain/escalation.ts";
 import { decideEscalation } from "./answer.ts";
 import { expiryPrincipal } from "./bind.ts";
 import { deleteThread } from "./cancel.ts";
+import { sweepThreads } from "./prune-threads.ts";
 import { promoteHeadless } from "./reaper.ts";
 import { resumeRequest } from "./resume.ts";
 
@@ -67,6 +68,8 @@ async function answerExpired(db: Database, question: EscalationRow): Promise<num
 
 export interface Pruned {
   threads: number;
+  /** Threads past the time to live that they were given. */
+  swept: number;
   keys: number;
   effects: number;
   /** Dead letters closed by age, and rows of discarded ones removed. */
@@ -75,7 +78,7 @@ export interface Pruned {
 }
 
 /**
- * Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys, effects
+ * Removes what nobody can ask for any more: threads of stateless runs, threads past their `ttl`, old Idempotency-Keys, effects
  * that outlived their threads, and, where an age is set,
  * dead letters: discarded when they are that old, removed when they have been discarded for as long.
  */
@@ -90,13 +93,14 @@ export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}):
       if (!(error instanceof NotFound || error instanceof Conflict)) throw error;
     });
   }
+  const swept = await sweepThreads({ db, bus }, { limit: threadsPerPassMax });
   const keys = await threads.pruneIdempotencyKeys(db, { olderThanSeconds: idempotencySecondsMax });
   const forgotten = await pruneEffects(db, {
     olderThanSeconds: businessKeySecondsMax,
     limit: effectsPerPassMax,
   });
   const letters = await pruneDeadLetters(db, deadLetterDays);
-  return { threads: old.length, keys: keys.length, effects: forgotten.length, ...letters };
+  return { threads: old.length, swept, keys: keys.length, effects: forgotten.length, ...letters };
 }
 
 async function pruneDeadLetters(db: Database, days: number): Promise<{ discarded: number; removed: number }> {

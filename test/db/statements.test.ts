@@ -19,6 +19,9 @@ import * as keys from "../../src/db/queries/keys.ts";
 import * as modelCalls from "../../src/db/queries/model-calls.ts";
 import * as runs from "../../src/db/queries/runs.ts";
 import * as settle from "../../src/db/queries/settle.ts";
+import * as threadCopy from "../../src/db/queries/thread-copy.ts";
+import * as threadPrune from "../../src/db/queries/thread-prune.ts";
+import * as threadStream from "../../src/db/queries/thread-stream.ts";
 import * as threads from "../../src/db/queries/threads.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -42,6 +45,9 @@ const rooms = {
   modelCalls,
   runs,
   settle,
+  threadCopy,
+  threadPrune,
+  threadStream,
   threads,
 };
 const statements = Object.values(rooms)
