@@ -45,8 +45,7 @@ export async function copyThread({ db, registry }: Deps, request: CopyThread): P
     await checkSize(tx, threadId);
     const copyId = newId();
     const epoch = one(await copies.insertCopy(tx, { threadId, copyId, tenant })) ?? source.epoch;
-    // After the copy, so that a step which was committed meanwhile is looked at as well.
-    if (!request.repeatEffects) await refuseRepeats(tx, threadId);
+    if (!request.repeatEffects) await refuseRepeats(tx, { threadId, copyId });
     await showCopy(tx, { db, registry, source, copyId, epoch });
     const copy = one(await getThread(tx, { threadId: copyId, tenant }));
     if (copy === undefined) throw new Conflict("Thread not found");
@@ -62,9 +61,12 @@ async function checkSize(tx: Queryable, threadId: string): Promise<void> {
   );
 }
 
-/** What the step under way has done is in the ledger of the thread, and the copy has none. */
-async function refuseRepeats(tx: Queryable, threadId: string): Promise<void> {
-  const checkpointId = one(await copies.latestCheckpoint(tx, { threadId }));
+/** What was done behind the copy's latest checkpoint is in the ledger of the thread, and the copy has none. */
+async function refuseRepeats(
+  tx: Queryable,
+  { threadId, copyId }: { threadId: string; copyId: string },
+): Promise<void> {
+  const checkpointId = one(await copies.latestCheckpoint(tx, { threadId: copyId }));
   if (checkpointId === undefined) return;
   const behind = await effectsBehind(tx, {
     threadId,

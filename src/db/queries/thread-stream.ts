@@ -20,6 +20,21 @@ select t.epoch, r.run_id, r.first_epoch
   }),
 });
 
+/** How far a thread has got: its epoch, or that of a run which works. */
+export const lastEpoch = query({
+  name: "thread_stream.last_epoch",
+  text: `
+select t.epoch, max(r.first_epoch) as started, max(r.first_epoch) filter (where r.finished_at is null) as open
+  from holdfast.threads t left join holdfast.runs r on r.thread_id = t.thread_id and r.first_epoch is not null
+ where t.thread_id = $1 and t.tenant = $2 group by t.epoch`,
+  values: (p: { threadId: string; tenant: string }) => [p.threadId, p.tenant],
+  row: (raw) => ({
+    last: Math.max(raw.epoch as number, (raw.started as number | null) ?? 0),
+    /** Of the run under way. */
+    open: raw.open as number | null,
+  }),
+});
+
 /** The run that was started at an epoch. */
 export const runAt = query({
   name: "thread_stream.run_at",

@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { z } from "zod";
 import type { ThreadRow } from "../../db/queries/rows.ts";
 import * as threads from "../../db/queries/threads.ts";
 import { one } from "../../db/query.ts";
@@ -8,7 +9,7 @@ import { copyThread } from "../../engine/copy-thread.ts";
 import { createThread } from "../../engine/state-update.ts";
 import { deleteThread } from "../../queue/cancel.ts";
 import { pruneThreads } from "../../queue/prune-threads.ts";
-import { readInput } from "../body.ts";
+import { parseInput, readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";
 import { extracted } from "../extract.ts";
@@ -23,6 +24,7 @@ import {
   pruneThreadsBody,
   searchThreadsBody,
 } from "../schemas/thread.ts";
+import { placeOf, streamThread, threadStreamModes } from "../thread-sse.ts";
 
 export function threadRoutes(deps: HttpDeps): Hono<HttpEnv> {
   const routes = new Hono<HttpEnv>();
@@ -32,6 +34,7 @@ export function threadRoutes(deps: HttpDeps): Hono<HttpEnv> {
   routes.post("/threads/prune", (c) => prune(deps, c));
   routes.get("/threads/:thread_id", (c) => get(deps, c));
   routes.post("/threads/:thread_id/copy", (c) => copy(deps, c));
+  routes.get("/threads/:thread_id/stream", (c) => follow(deps, c));
   routes.patch("/threads/:thread_id", async (c) => {
     return patch(deps, c, await readInput(c, patchThreadBody, deps.config.bodyBytesMax));
   });
@@ -94,6 +97,19 @@ async function prune(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, pruneThreadsBody, deps.config.bodyBytesMax);
   const { thread_ids: threadIds, strategy } = body;
   return c.json({ pruned_count: await pruneThreads(deps, { threadIds, strategy, tenant: tenantOf(c) }) });
+}
+
+const streamModes = z.array(z.enum(threadStreamModes)).max(threadStreamModes.length);
+
+async function follow(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const asked = c.req.queries("stream_mode")?.flatMap((list) => list.split(","));
+  const modes =
+    asked === undefined
+      ? []
+      : parseInput(z.object({ stream_mode: streamModes }), { stream_mode: asked }).stream_mode;
+  const thread = await threadOf(deps, c);
+  const place = await placeOf(deps, thread, c.req.header("last-event-id") ?? c.req.query("after"));
+  return streamThread(deps, { thread, modes: modes.length === 0 ? ["run_modes"] : modes, ...place });
 }
 
 async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
