@@ -120,6 +120,39 @@ describe("a copy of a thread", () => {
     expect((done as { log: string[] }).log).toEqual(["in", "a", "b", "c"]);
   });
 
+  it("is whole at every moment of a run: each goes on to the same end", async () => {
+    const { thread_id } = await client.threads.create();
+    const run = await client.runs.create(thread_id, "steps", { input: { log: ["in"], wait: 60 } });
+    const copies: string[] = [];
+    while ((await client.runs.get(thread_id, run.run_id)).status !== "success") {
+      copies.push((await client.threads.copy(thread_id)).thread_id);
+    }
+    expect(copies.length).toBeGreaterThan(5);
+    const lengths = new Set<number>();
+    for (const copy of copies) {
+      const { values, next } = await client.threads.getState(copy);
+      // Copied before the run's first checkpoint.
+      if (values === null || Object.keys(values).length === 0) continue;
+      lengths.add(next.length === 0 ? 0 : (values as { log: string[] }).log.length);
+      const done = next.length === 0 ? values : await client.runs.wait(copy, "steps", { input: null });
+      expect((done as { log: string[] }).log).toEqual(["in", "a", "b", "c"]);
+    }
+    expect(lengths.size).toBeGreaterThan(1);
+  });
+
+  it("is refused when it would be larger than a copy may be", async () => {
+    const { thread_id } = await client.threads.create();
+    // It is compressed where it lies: what counts is what a copy would have to write.
+    await runtime.db.query({
+      text: `insert into public.checkpoint_blobs (thread_id, channel, version, type, blob)
+             select $1, 'big', n::text, 'bytes', convert_to(repeat('x', 90000000), 'UTF8') from generate_series(1, 3) n`,
+      values: [thread_id],
+    });
+    const refused = await send("POST", `/threads/${thread_id}/copy`);
+    expect(refused.status).toBe(409);
+    expect(refused.text).toContain("a copy may have 268435456");
+  });
+
   it("of a thread without state is an empty one", async () => {
     const { thread_id } = await client.threads.create({ metadata: { a: 1 } });
     const copy = await client.threads.copy(thread_id);

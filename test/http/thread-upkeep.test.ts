@@ -1,9 +1,10 @@
 import { Client } from "@langchain/langgraph-sdk";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { listen } from "../../src/http/listen.ts";
+import { createInTransaction } from "../../src/queue/create.ts";
 import { pruneOnce } from "../../src/queue/scheduler.ts";
 import { senderOf } from "../support/dead-letters.ts";
-import { makeRun } from "../support/factory.ts";
+import { makeRun, runRequest } from "../support/factory.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
 
 let runtime: TestRuntime;
@@ -150,6 +151,24 @@ describe("a thread's time to live", () => {
     await sql("update holdfast.runs set discarded_at = holdfast.now() where thread_id = $1", [dead]);
     await sql("update holdfast.effects set state = 'reconciled_done' where thread_id = $1", [unclear]);
     expect(await pruneOnce(runtime)).toMatchObject({ swept: 3 });
+  });
+
+  it("leaves a thread alone that got a run while the sweep waited for its lock", async () => {
+    const { thread_id } = await client.threads.create({ ttl: 1 });
+    await age(thread_id, hours(1));
+    let sweep: ReturnType<typeof pruneOnce> | undefined;
+    await runtime.db.transaction(async (tx) => {
+      await createInTransaction(tx, runRequest({ threadId: thread_id, graphId: "nobody", afterSeconds: 60 }));
+      sweep = pruneOnce(runtime);
+      await vi.waitFor(async () => {
+        const waiting = await sql(
+          "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%thread.lock%'",
+        );
+        expect(waiting).toHaveLength(1);
+      });
+    });
+    expect(await sweep).toMatchObject({ swept: 0 });
+    expect((await client.threads.get(thread_id)).status).toBe("busy");
   });
 
   it("takes a limited number of threads at a time, the oldest first", async () => {

@@ -44,31 +44,35 @@ export const hasDeadLetter = query({
 const updatesMax = 1_000;
 
 /**
- * Removes all but the latest state. Kept are the root's latest checkpoint, with the one that it was updated from by
- * hand, for that says which effects lie behind it; and of each subgraph the latest that belongs to them, or the latest
- * at all where its state outlives its step. The thread is locked and has no open run.
+ * Removes all but the latest state. Kept are the root's latest checkpoint and, where that was made by hand from an older
+ * one, all since that, for they say which effects lie behind it; those of subgraphs that belong to them; and the latest
+ * of a subgraph whose state outlives its step. The thread is locked and has no open run.
  */
 export const keepLatest = query({
   name: "prune.keep_latest",
   text: `
-with recursive up (checkpoint_id, parent_id, goes_on, depth) as (
-  (select c.checkpoint_id, c.parent_checkpoint_id,
+with recursive up (seq, parent_id, goes_on, depth) as (
+  (select c.seq, c.parent_checkpoint_id,
           (c.run_id is null and c.epoch is not null) or (c.checkpoint->>'v')::int < 4, 1
      from public.checkpoints c where c.thread_id = $1 and c.checkpoint_ns = '' order by c.seq desc limit 1)
   union all
-  select c.checkpoint_id, c.parent_checkpoint_id,
+  select c.seq, c.parent_checkpoint_id,
          (c.run_id is null and c.epoch is not null) or (c.checkpoint->>'v')::int < 4, u.depth + 1
     from up u join public.checkpoints c
       on c.thread_id = $1 and c.checkpoint_ns = '' and c.checkpoint_id = u.parent_id
    where u.goes_on and u.depth < ${updatesMax}
+), root as materialized (
+  select c.checkpoint_ns, c.checkpoint_id from public.checkpoints c
+   where c.thread_id = $1 and c.checkpoint_ns = '' and c.seq >= (select min(u.seq) from up u)
 ), kept as materialized (
-  select '' as checkpoint_ns, checkpoint_id from up
+  select r.checkpoint_ns, r.checkpoint_id from root r
   union
-  select l.checkpoint_ns, l.checkpoint_id
-    from (select distinct on (c.checkpoint_ns) c.checkpoint_ns, c.checkpoint_id, c.metadata->'parents'->>'' as root
-            from public.checkpoints c where c.thread_id = $1 and c.checkpoint_ns <> ''
-           order by c.checkpoint_ns, c.seq desc) l
-   where l.root in (select checkpoint_id from up) or position(':' in l.checkpoint_ns) = 0
+  select c.checkpoint_ns, c.checkpoint_id from public.checkpoints c
+   where c.thread_id = $1 and c.checkpoint_ns <> ''
+     and (c.metadata->'parents'->>'' in (select r.checkpoint_id from root r)
+          or position(':' in c.checkpoint_ns) = 0
+             and c.seq = (select max(l.seq) from public.checkpoints l
+                           where l.thread_id = $1 and l.checkpoint_ns = c.checkpoint_ns))
 ), used as materialized (
   select c.checkpoint_ns, v.key as channel, v.value as version
     from kept k join public.checkpoints c using (checkpoint_ns, checkpoint_id),
