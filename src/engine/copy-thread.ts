@@ -117,9 +117,11 @@ async function askAgain(
   if (questions.length === 0) return;
   const { thread_id: threadId, tenant } = source;
   const asked = await escalationsOfThread(tx, { threadId });
-  const taskIds = questions.map(({ taskId }) => taskId);
-  refuseEffectQuestions(asked, taskIds);
-  await copies.copyAnswers(tx, { threadId, copyId, taskIds });
+  refuseEffectQuestions(
+    asked,
+    questions.map(({ taskId }) => taskId),
+  );
+  await copies.copyAnswers(tx, { threadId, copyId, asking: questions });
   for (const question of questions) {
     const same = asked.find(
       (row) => row.task_id === question.taskId && row.ordinal === question.ordinal && row.run_id !== null,

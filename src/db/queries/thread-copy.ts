@@ -58,8 +58,8 @@ returning epoch`,
 });
 
 /**
- * Questions that these tasks have asked and got answered: a later one finds the answers before it by their places.
- * They name no run that took their answers, for none of the copy's has.
+ * Questions that these tasks have asked before the ones they ask now: a later one finds the answers before it by their
+ * places. They name no run that took their answers, for none of the copy's has.
  */
 export const copyAnswers = query({
   name: "copy.answers",
@@ -71,9 +71,16 @@ select gen_random_uuid(), tenant, $2, run_id, graph_id, node, task_id, ordinal,
        left(encode(sha256(convert_to($2::uuid::text || '|' || task_id || '|' || ordinal::text, 'UTF8')), 'hex'), 32),
        checkpoint_ns, checkpoint_id, payload, payload_digest, reasons, allowed_decisions, priority, status, decision,
        decided_by, decided_at
-  from holdfast.escalations
- where thread_id = $1 and task_id = any($3::text[]) and status in ('decided', 'expired')
+  from holdfast.escalations e
+ where thread_id = $1 and status in ('decided', 'expired')
+   and ordinal < (select min(now.ordinal) from unnest($3::text[], $4::int[]) as now (task_id, ordinal)
+                   where now.task_id = e.task_id)
 returning escalation_id`,
-  values: (p: { threadId: string; copyId: string; taskIds: string[] }) => [p.threadId, p.copyId, p.taskIds],
+  values: (p: { threadId: string; copyId: string; asking: { taskId: string; ordinal: number }[] }) => [
+    p.threadId,
+    p.copyId,
+    p.asking.map(({ taskId }) => taskId),
+    p.asking.map(({ ordinal }) => ordinal),
+  ],
   row: (raw) => raw.escalation_id as string,
 });
