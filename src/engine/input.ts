@@ -58,7 +58,8 @@ export async function prepareInput(deps: Deps, run: RunRow): Promise<PreparedInp
   return { input: kwargs.input ?? null, fork, alreadyStopped: false };
 }
 
-function commandOf({ update, goto }: RunCommand): {
+/** What a caller sent as a command, for LangGraph. */
+export function commandOf({ update, goto }: RunCommand): {
   update?: Record<string, unknown>;
   goto?: (string | Send)[];
 } {

@@ -12,12 +12,13 @@ import { wireStatus } from "../domain/run.ts";
 const parsed = (text: string | null): unknown => (text === null ? null : JSON.parse(text));
 
 export function presentThread(thread: ThreadRow): Record<string, unknown> {
-  const { thread_id, created_at, updated_at, metadata, status, config } = thread;
+  const { thread_id, created_at, updated_at, state_updated_at, metadata, status, config } = thread;
   const error = thread.error === null ? {} : { error: thread.error };
   return {
     thread_id,
     created_at,
     updated_at,
+    state_updated_at,
     metadata,
     status,
     config,
@@ -25,6 +26,13 @@ export function presentThread(thread: ThreadRow): Record<string, unknown> {
     interrupts: parsed(thread.interrupts) ?? {},
     ...error,
   };
+}
+
+/** The time to live of a thread, for clients that ask for it. */
+export function presentTtl({ ttl_minutes, updated_at }: ThreadRow): Record<string, unknown> | null {
+  if (ttl_minutes === null) return null;
+  const expires_at = new Date(updated_at.getTime() + ttl_minutes * 60_000);
+  return { strategy: "delete", ttl_minutes, expires_at };
 }
 
 export function presentRun(run: RunRow): Record<string, unknown> {

@@ -23,9 +23,18 @@ export interface StreamRequest {
 
 /** A run's events from the database, as server-sent events, until the run has ended. */
 export function streamRun(deps: HttpDeps, request: StreamRequest): Response {
-  const body = pulled((signal) => frames(deps, request, signal), {
-    onOpen: () => deps.metrics.sseClients.inc(),
-    onClose: () => deps.metrics.sseClients.dec(),
+  return eventStream(deps, (signal) => frames(deps, request, signal), request);
+}
+
+/** Frames as a response that counts as an open stream while it is read. */
+export function eventStream(
+  { metrics }: Pick<HttpDeps, "metrics">,
+  source: (signal: AbortSignal) => AsyncGenerator<string>,
+  request: Pick<StreamRequest, "headers" | "onDisconnect">,
+): Response {
+  const body = pulled(source, {
+    onOpen: () => metrics.sseClients.inc(),
+    onClose: () => metrics.sseClients.dec(),
     ...(request.onDisconnect === undefined ? {} : { onCancel: request.onDisconnect }),
   });
   const headers = {
@@ -71,7 +80,8 @@ async function* frames(
   }
 }
 
-function pause(
+/** Waits for news, but not beyond the next heartbeat. */
+export function pause(
   deps: HttpDeps,
   { wake, nextBeat, signal }: { wake: Wake; nextBeat: number; signal: AbortSignal },
 ): Promise<void> {
@@ -79,7 +89,7 @@ function pause(
   return wake.wait(Math.min(deps.config.pollMillis, untilBeat), signal);
 }
 
-interface Page {
+export interface Page {
   events: { seq: number; event: string; data: string }[];
   /** The run has ended, or is gone: after an empty page no further event can come. */
   ended: boolean;
@@ -95,7 +105,11 @@ const goneError = JSON.stringify({
 });
 
 /** Undefined while the database is away: the client keeps its connection and gets the rest later. */
-async function readPage({ db, log }: HttpDeps, runId: string, afterSeq: number): Promise<Page | undefined> {
+export async function readPage(
+  { db, log }: HttpDeps,
+  runId: string,
+  afterSeq: number,
+): Promise<Page | undefined> {
   try {
     const rows = await readEvents(db, { runId, afterSeq, limit: eventsPerReadMax, bytes: bytesPerReadMax });
     const events = rows.flatMap(({ seq, event, data }) => (seq === null ? [] : [{ seq, event, data }]));
@@ -122,7 +136,7 @@ function moreBehind(events: Page["events"]): boolean {
 /** A line break in a name (a node's) would start a field of its own. */
 const oneLine = (text: string): string => text.replace(/[\r\n]/g, " ");
 
-function frame({ seq, event, data }: { seq?: number; event: string; data: string }): string {
+export function frame({ seq, event, data }: { seq?: number | string; event: string; data: string }): string {
   const id = seq === undefined ? "" : `id: ${seq}\n`;
   return `event: ${oneLine(event)}\ndata: ${data}\n${id}\n`;
 }

@@ -74,10 +74,18 @@ export async function deleteThread(
     }
     const open = (await openRuns(tx, { threadId })).find(({ kind }) => kind === "compensation");
     if (open !== undefined) throw uncuttable(open, "cut by deleting its thread");
-    await threads.deleteThread(tx, { threadId, tenant });
-    await checkpoints.deleteCheckpoints(tx, { threadId });
+    await removeThread(tx, { threadId, tenant });
   });
   bus.publish("cancel", "*");
+}
+
+/** The rows of a thread; the caller holds its lock. */
+export async function removeThread(
+  tx: Queryable,
+  { tenant, threadId }: { tenant: string; threadId: string },
+): Promise<void> {
+  await threads.deleteThread(tx, { threadId, tenant });
+  await checkpoints.deleteCheckpoints(tx, { threadId });
 }
 
 const uncuttable = (run: RunRow, what: string): Conflict =>

@@ -25,8 +25,10 @@ export function questionId({
   return createHash("sha256").update(`${threadId}|${taskId}|${ordinal}`).digest("hex").slice(0, 32);
 }
 
+type Asking = Pick<RunRow, "tenant" | "thread_id" | "graph_id"> & { run_id: string | null };
+
 /** The row of a question: what was shown, its digest, and what the gate asked for. */
-export function escalationOf(run: RunRow, question: Question): NewEscalation {
+export function escalationOf(run: Asking, question: Question): NewEscalation {
   const payload = JSON.stringify(question.payload ?? null);
   const detail = detailOf(question.payload);
   return {

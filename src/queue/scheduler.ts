@@ -13,6 +13,7 @@ import { isHumanInterrupt } from "../domain/escalation.ts";
 import { decideEscalation } from "./answer.ts";
 import { expiryPrincipal } from "./bind.ts";
 import { deleteThread } from "./cancel.ts";
+import { sweepThreads } from "./prune-threads.ts";
 import { promoteHeadless } from "./reaper.ts";
 import { resumeRequest } from "./resume.ts";
 
@@ -73,6 +74,8 @@ async function answerExpired(db: Database, question: EscalationRow): Promise<num
 
 export interface Pruned {
   threads: number;
+  /** Threads past the time to live that they were given. */
+  swept: number;
   keys: number;
   effects: number;
   /** Items of the store whose time to live is over. */
@@ -83,7 +86,7 @@ export interface Pruned {
 }
 
 /**
- * Removes what nobody can ask for any more: threads of stateless runs, old Idempotency-Keys, effects
+ * Removes what nobody can ask for any more: threads of stateless runs, threads past their `ttl`, old Idempotency-Keys, effects
  * that outlived their threads, items of the store past their time, old webhooks, and, where an age is set,
  * dead letters: discarded when they are that old, removed when they have been discarded for as long.
  */
@@ -98,6 +101,7 @@ export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}):
       if (!(error instanceof NotFound || error instanceof Conflict)) throw error;
     });
   }
+  const swept = await sweepThreads({ db, bus }, { limit: threadsPerPassMax });
   const keys = await threads.pruneIdempotencyKeys(db, { olderThanSeconds: idempotencySecondsMax });
   const forgotten = await pruneEffects(db, {
     olderThanSeconds: businessKeySecondsMax,
@@ -108,6 +112,7 @@ export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}):
   const letters = await pruneDeadLetters(db, deadLetterDays);
   return {
     threads: old.length,
+    swept,
     keys: keys.length,
     effects: forgotten.length,
     items: items.length,

@@ -21,7 +21,11 @@ import * as modelCalls from "../../src/db/queries/model-calls.ts";
 import * as runs from "../../src/db/queries/runs.ts";
 import * as settle from "../../src/db/queries/settle.ts";
 import * as store from "../../src/db/queries/store.ts";
+import * as threadCopy from "../../src/db/queries/thread-copy.ts";
+import * as threadPrune from "../../src/db/queries/thread-prune.ts";
+import * as threadStream from "../../src/db/queries/thread-stream.ts";
 import * as threads from "../../src/db/queries/threads.ts";
+import * as webhooks from "../../src/db/queries/webhooks.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 const rooms = {
@@ -46,7 +50,11 @@ const rooms = {
   runs,
   settle,
   store,
+  threadCopy,
+  threadPrune,
+  threadStream,
   threads,
+  webhooks,
 };
 const statements = Object.values(rooms)
   .flatMap((room) => Object.values(room))

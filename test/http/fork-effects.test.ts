@@ -151,4 +151,27 @@ describe("a thread whose state was updated at an older point", () => {
       status: "pending",
     });
   });
+
+  it.each(["pay", "tell"])(
+    "is still one when all but its latest state is pruned: an effect of %s",
+    async (node) => {
+      await set("checkpoint_id", await onto(node));
+      await client.threads.updateState(thread, {
+        values: { log: ["other"] },
+        checkpointId: await onto("pay"),
+      });
+      expect(await client.threads.prune([thread], { strategy: "keep_latest" })).toEqual({ pruned_count: 1 });
+      expect((await client.threads.getHistory(thread)).length).toBeLessThan(5);
+      await expect(client.runs.create(thread, "any", { input: null })).rejects.toThrow(
+        /409.*pay \(succeeded/,
+      );
+    },
+  );
+
+  it("can be copied when it is pruned, and has no effects then", async () => {
+    await client.threads.prune([thread], { strategy: "keep_latest" });
+    const copy = await client.threads.copy(thread);
+    await client.runs.wait(copy.thread_id, "any", { input: { log: ["more"] } });
+    expect(world.paid).toHaveLength(2);
+  });
 });

@@ -12,7 +12,7 @@ with next as (
 )
 update holdfast.runs r
    set status = 'running', epoch = epoch + 1, attempt = attempt + 1, worker_id = $1,
-       lease_until = holdfast.now() + $3 * interval '1 second',
+       lease_until = holdfast.now() + $3 * interval '1 second', first_epoch = coalesce(first_epoch, epoch + 1),
        started_at = coalesce(started_at, holdfast.now()), claimed_at = holdfast.now(), updated_at = holdfast.now()
   from next where r.run_id = next.run_id and r.status = 'queued'
 returning r.*`;

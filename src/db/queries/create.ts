@@ -15,12 +15,13 @@ export const lockThread = query({
 /** Zero rows when a thread of that id exists. */
 export const insertThread = query({
   name: "thread.insert",
-  text: `insert into holdfast.threads (thread_id, tenant, metadata)
-         values ($1, $2, $3) on conflict (thread_id) do nothing returning *`,
-  values: (p: { threadId: string; tenant: string; metadata: unknown }) => [
+  text: `insert into holdfast.threads (thread_id, tenant, metadata, ttl_minutes)
+         values ($1, $2, $3, $4) on conflict (thread_id) do nothing returning *`,
+  values: (p: { threadId: string; tenant: string; metadata: unknown; ttlMinutes?: number | null }) => [
     p.threadId,
     p.tenant,
     JSON.stringify(p.metadata),
+    p.ttlMinutes ?? null,
   ],
   row: asThread,
 });

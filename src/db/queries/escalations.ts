@@ -6,7 +6,7 @@ export interface NewEscalation {
   escalationId: string;
   tenant: string;
   threadId: string;
-  runId: string;
+  runId: string | null;
   graphId: string;
   node: string;
   taskId: string;

@@ -58,7 +58,7 @@ with recursive candidate as materialized (
 select k.effect_id, k.tool, k.state, k.args_digest, k.run_id, k.dispatched_at
   from candidate k, base b
  -- Nobody knows where an effect without a checkpoint lies: whoever names an older one hears of it.
- where k.seq >= (select min(u.seq) from up u) or (k.seq is null and b.named)
+ where k.seq >= (select min(u.seq) from up u) or (k.seq is null and b.named and not $5::boolean)
  order by k.prepared_at limit $3`,
   values: (p: {
     threadId: string;
@@ -66,7 +66,9 @@ select k.effect_id, k.tool, k.state, k.args_digest, k.run_id, k.dispatched_at
     limit: number;
     /** The named checkpoint is started from anew even when it is the latest. */
     strict: boolean;
-  }) => [p.threadId, p.checkpointId, p.limit, p.strict],
+    /** Leaves out effects whose checkpoint is unknown. */
+    placedOnly?: boolean;
+  }) => [p.threadId, p.checkpointId, p.limit, p.strict, p.placedOnly ?? false],
   row: (raw) => raw as unknown as EffectBehind,
 });
 

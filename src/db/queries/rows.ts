@@ -29,6 +29,8 @@ export interface RunRow {
   resume: ResumeAnswer[] | null;
   input_applied: boolean;
   epoch: number;
+  /** Of its first claim: its place among the runs of its thread. */
+  first_epoch: number | null;
   attempt: number;
   failures: number;
   crashes: number;
@@ -67,6 +69,8 @@ export interface ThreadRow {
   values: string | null;
   interrupts: string | null;
   error: string | null;
+  ttl_minutes: number | null;
+  state_updated_at: Date;
   created_at: Date;
   updated_at: Date;
 }

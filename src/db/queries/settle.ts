@@ -201,6 +201,7 @@ export const settleThread = query({
   text: `
 update holdfast.threads t
    set epoch = greatest(t.epoch, $2), updated_at = holdfast.now(),
+       state_updated_at = case when $3::text is null then t.state_updated_at else holdfast.now() end,
        "values" = coalesce($3, t."values"), interrupts = coalesce($4, t.interrupts),
        error = $5, graph_version = case when $8::boolean then $6 else t.graph_version end,
        status = coalesce($7, case when exists (select 1 from holdfast.escalations e

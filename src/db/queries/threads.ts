@@ -14,8 +14,8 @@ export const getThread = query({
   row: asThread,
 });
 
-const sortColumns = ["thread_id", "status", "created_at", "updated_at"] as const;
-export type ThreadSort = (typeof sortColumns)[number];
+export const sortColumns = ["thread_id", "status", "created_at", "updated_at", "state_updated_at"] as const;
+type ThreadSort = (typeof sortColumns)[number];
 
 export interface ThreadFilter {
   tenant: string;
@@ -55,6 +55,8 @@ select *, count(*) over () as total from holdfast.threads ${where}
  order by
   case when $6 = 'created_at' and $7 then created_at end desc, case when $6 = 'created_at' and not $7 then created_at end,
   case when $6 = 'updated_at' and $7 then updated_at end desc, case when $6 = 'updated_at' and not $7 then updated_at end,
+  case when $6 = 'state_updated_at' and $7 then state_updated_at end desc,
+  case when $6 = 'state_updated_at' and not $7 then state_updated_at end,
   case when $6 = 'status' and $7 then status end desc, case when $6 = 'status' and not $7 then status end,
   case when $6 = 'thread_id' and $7 then thread_id end desc, case when $6 = 'thread_id' and not $7 then thread_id end
  limit $8 offset $9`,
@@ -69,13 +71,20 @@ export const countThreads = query({
   row: (raw) => raw.n as number,
 });
 
-/** Merges metadata key by key. */
+/** Merges metadata key by key. A time to live stays as it is, is set, or is removed. */
 export const patchThread = query({
   name: "thread.patch",
   text: `
-update holdfast.threads set metadata = metadata || $3::jsonb, updated_at = holdfast.now()
+update holdfast.threads set metadata = metadata || $3::jsonb, updated_at = holdfast.now(),
+       ttl_minutes = case when $4::boolean then $5::float8 else ttl_minutes end
  where thread_id = $1 and tenant = $2 returning *`,
-  values: (p: ThreadKey & { metadata: unknown }) => [p.threadId, p.tenant, JSON.stringify(p.metadata)],
+  values: (p: ThreadKey & { metadata: unknown; ttlMinutes?: number | null | undefined }) => [
+    p.threadId,
+    p.tenant,
+    JSON.stringify(p.metadata),
+    p.ttlMinutes !== undefined,
+    p.ttlMinutes ?? null,
+  ],
   row: asThread,
 });
 

@@ -49,6 +49,8 @@ async function update(deps: HttpDeps, c: RequestContext): Promise<Response> {
     asNode: body.as_node ?? null,
     at: body.checkpoint ?? { checkpoint_id: body.checkpoint_id },
   });
+  // Streams of the thread show it.
+  deps.bus.publish("run", thread.thread_id);
   return c.json({ checkpoint });
 }
 

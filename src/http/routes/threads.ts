@@ -1,24 +1,47 @@
 import { Hono } from "hono";
-import { insertThread } from "../../db/queries/create.ts";
+import { z } from "zod";
 import type { ThreadRow } from "../../db/queries/rows.ts";
 import * as threads from "../../db/queries/threads.ts";
 import { one } from "../../db/query.ts";
 import { Conflict, NotFound } from "../../domain/errors.ts";
 import { newId } from "../../domain/ids.ts";
+import { copyThread } from "../../engine/copy-thread.ts";
+import { createThread } from "../../engine/state-update.ts";
 import { deleteThread } from "../../queue/cancel.ts";
-import { readInput } from "../body.ts";
+import { pruneThreads } from "../../queue/prune-threads.ts";
+import { parseInput, readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
-import { pageHeaders, presentThread, selected } from "../present.ts";
+import { Refused } from "../errors.ts";
+import { extracted } from "../extract.ts";
+import { pageHeaders, presentThread, presentTtl, selected } from "../present.ts";
 import { pathId } from "../schemas/common.ts";
-import { countThreadsBody, createThreadBody, patchThreadBody, searchThreadsBody } from "../schemas/thread.ts";
+import {
+  copyThreadBody,
+  countThreadsBody,
+  createThreadBody,
+  patchStateBody,
+  patchThreadBody,
+  pruneThreadsBody,
+  searchThreadsBody,
+} from "../schemas/thread.ts";
+import { placeOf, streamThread, threadStreamModes } from "../thread-sse.ts";
 
 export function threadRoutes(deps: HttpDeps): Hono<HttpEnv> {
   const routes = new Hono<HttpEnv>();
   routes.post("/threads", (c) => create(deps, c));
   routes.post("/threads/search", (c) => search(deps, c));
   routes.post("/threads/count", (c) => count(deps, c));
-  routes.get("/threads/:thread_id", async (c) => c.json(presentThread(await threadOf(deps, c))));
-  routes.patch("/threads/:thread_id", (c) => patch(deps, c));
+  routes.post("/threads/prune", (c) => prune(deps, c));
+  routes.get("/threads/:thread_id", (c) => get(deps, c));
+  routes.post("/threads/:thread_id/copy", (c) => copy(deps, c));
+  routes.get("/threads/:thread_id/stream", (c) => follow(deps, c));
+  routes.patch("/threads/:thread_id", async (c) => {
+    return patch(deps, c, await readInput(c, patchThreadBody, deps.config.bodyBytesMax));
+  });
+  // For the SDK the metadata of a thread's state is the thread's.
+  routes.patch("/threads/:thread_id/state", async (c) => {
+    return patch(deps, c, await readInput(c, patchStateBody, deps.config.bodyBytesMax));
+  });
   routes.delete("/threads/:thread_id", async (c) => {
     await deleteThread(deps, { threadId: pathId(c, "thread_id"), tenant: tenantOf(c) });
     return c.body(null, 204);
@@ -34,21 +57,64 @@ export async function threadOf({ db }: HttpDeps, c: RequestContext): Promise<Thr
   return thread;
 }
 
+async function get(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const thread = await threadOf(deps, c);
+  const included = c.req.queries("include")?.flatMap((list) => list.split(",")) ?? [];
+  const ttl = included.includes("ttl") ? { ttl: presentTtl(thread) } : {};
+  return c.json({ ...presentThread(thread), ...ttl });
+}
+
 async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
-  const { db, config } = deps;
-  const body = await readInput(c, createThreadBody, config.bodyBytesMax);
+  const body = await readInput(c, createThreadBody, deps.config.bodyBytesMax);
   const threadId = body.thread_id ?? newId();
   const tenant = tenantOf(c);
-  const made = one(await insertThread(db, { threadId, tenant, metadata: body.metadata ?? {} }));
+  const metadata = body.metadata ?? {};
+  const supersteps = body.supersteps ?? [];
+  if (supersteps.length > 0 && typeof metadata.graph_id !== "string") {
+    throw new Refused(400, `Thread with ID ${threadId} has no graph ID: supersteps need metadata.graph_id`);
+  }
+  const made = await createThread(deps, {
+    threadId,
+    tenant,
+    metadata,
+    ttlMinutes: body.ttl ?? null,
+    supersteps,
+  });
   if (made !== undefined) return c.json(presentThread(made));
-  const there = one(await threads.getThread(db, { threadId, tenant }));
+  const there = one(await threads.getThread(deps.db, { threadId, tenant }));
   if (there === undefined || body.if_exists !== "do_nothing") throw new Conflict("Thread already exists");
   return c.json(presentThread(there));
 }
 
+async function copy(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const threadId = pathId(c, "thread_id");
+  const body = await readInput(c, copyThreadBody, deps.config.bodyBytesMax);
+  const repeatEffects = body.holdfast_effects === "repeat";
+  return c.json(presentThread(await copyThread(deps, { threadId, tenant: tenantOf(c), repeatEffects })));
+}
+
+async function prune(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const body = await readInput(c, pruneThreadsBody, deps.config.bodyBytesMax);
+  const { thread_ids: threadIds, strategy } = body;
+  return c.json({ pruned_count: await pruneThreads(deps, { threadIds, strategy, tenant: tenantOf(c) }) });
+}
+
+const streamModes = z.array(z.enum(threadStreamModes)).max(threadStreamModes.length);
+
+async function follow(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const asked = c.req.queries("stream_mode")?.flatMap((list) => list.split(","));
+  const modes =
+    asked === undefined
+      ? []
+      : parseInput(z.object({ stream_mode: streamModes }), { stream_mode: asked }).stream_mode;
+  const thread = await threadOf(deps, c);
+  const place = await placeOf(deps, thread, c.req.header("last-event-id") ?? c.req.query("after"));
+  return streamThread(deps, { thread, modes: modes.length === 0 ? ["run_modes"] : modes, ...place });
+}
+
 async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, searchThreadsBody, config.bodyBytesMax);
-  const { limit, offset, select } = body;
+  const { limit, offset, select, extract } = body;
   const found = await threads.searchThreads(db, {
     ...filterOf(c, body),
     sortBy: body.sort_by ?? "created_at",
@@ -57,7 +123,11 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
     offset,
   });
   const headers = pageHeaders({ total: found[0]?.total ?? 0, limit, offset });
-  const shown = found.map(({ thread }) => selected(presentThread(thread), { select, idField: "thread_id" }));
+  const shown = found.map(({ thread }) => {
+    const item = presentThread(thread);
+    const fields = selected(item, { select, idField: "thread_id" });
+    return extract ? { ...fields, extracted: extracted(item, extract) } : fields;
+  });
   return c.json(shown, 200, headers);
 }
 
@@ -78,11 +148,19 @@ function filterOf(c: RequestContext, { metadata, status, values, ids }: Filter):
   };
 }
 
-async function patch({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+async function patch(
+  { db }: HttpDeps,
+  c: RequestContext,
+  { metadata, ttl }: ReturnType<typeof patchThreadBody.parse>,
+): Promise<Response> {
   const threadId = pathId(c, "thread_id");
-  const { metadata } = await readInput(c, patchThreadBody, config.bodyBytesMax);
   const patched = one(
-    await threads.patchThread(db, { threadId, tenant: tenantOf(c), metadata: metadata ?? {} }),
+    await threads.patchThread(db, {
+      threadId,
+      tenant: tenantOf(c),
+      metadata: metadata ?? {},
+      ttlMinutes: ttl,
+    }),
   );
   if (patched === undefined) throw new NotFound(`Thread with ID ${threadId} not found`);
   if (c.req.header("prefer")?.includes("return=minimal")) return c.body(null, 204);

@@ -59,6 +59,11 @@ const command = z.object({
     .nullish(),
 });
 
+/** A command that a state update carries: it goes on somewhere, and answers nothing. */
+export const stateCommand = command.extend({
+  resume: z.null("a state update answers no question: leave it out").optional(),
+});
+
 const checkpointText = z.string().max(4 * nameCharsMax);
 export const checkpointRef = z.object({
   checkpoint_id: checkpointText.nullish(),

@@ -1,4 +1,7 @@
 import { z } from "zod";
+import { sortColumns } from "../../db/queries/threads.ts";
+import { pruneStrategies } from "../../queue/prune-threads.ts";
+import { extractPathCharsMax, extractPathHint, extractsMax, isExtractPath } from "../extract.ts";
 import {
   limit,
   metadata,
@@ -9,19 +12,47 @@ import {
   shortText,
   uuid,
 } from "./common.ts";
-import { checkpointRef } from "./run.ts";
+import { checkpointRef, stateCommand } from "./run.ts";
 
 const threadStatus = z.enum(["idle", "busy", "interrupted", "error"]);
+const superstepsMax = 1_000;
+const updatesPerSuperstepMax = 100;
+const ttlMinutesMax = 10 * 365 * 24 * 60;
+const threadsPerPruneMax = 100;
+
+const minutes = z.number().positive().max(ttlMinutesMax);
+/** Minutes, whichever form the SDK sends. */
+const ttl = z
+  .union([minutes, z.object({ ttl: minutes, strategy: z.literal("delete").nullish() })], {
+    error: `a number of minutes up to ${ttlMinutesMax}, or {"ttl": minutes, "strategy": "delete"}`,
+  })
+  .transform((value) => (typeof value === "number" ? value : value.ttl));
+
+const update = z.object({
+  values: z.unknown().optional(),
+  command: stateCommand.nullish(),
+  as_node: shortText,
+});
+const superstep = z.object({ updates: z.array(update).min(1).max(updatesPerSuperstepMax) });
 
 export const createThreadBody = z.object({
   thread_id: uuid.nullish(),
   metadata: metadata.nullish(),
   if_exists: z.enum(["raise", "do_nothing"]).nullish(),
-  // Left out in silence, the thread would look like it had the states the caller sent.
-  supersteps: z.array(z.unknown()).max(0, "supersteps are not supported").nullish(),
+  supersteps: z.array(superstep).max(superstepsMax).nullish(),
+  ttl: ttl.nullish(),
 });
 
-export const patchThreadBody = z.object({ metadata: metadata.nullish() });
+/** A ttl of null removes the one that is there. */
+export const patchThreadBody = z.object({ metadata: metadata.nullish(), ttl: ttl.nullish() });
+export const patchStateBody = z.object({ metadata });
+
+export const copyThreadBody = z.object({ holdfast_effects: z.literal("repeat").nullish() });
+
+export const pruneThreadsBody = z.object({
+  thread_ids: z.array(uuid).max(threadsPerPruneMax),
+  strategy: z.enum(pruneStrategies).default("delete"),
+});
 
 export const countThreadsBody = z.object({
   metadata: metadata.nullish(),
@@ -30,12 +61,18 @@ export const countThreadsBody = z.object({
   values: openRecord.nullish(),
 });
 
+const extractPath = z.string().max(extractPathCharsMax).refine(isExtractPath, extractPathHint);
+
 export const searchThreadsBody = countThreadsBody.extend({
   limit: limit.default(pageSizeDefault),
   offset,
-  sort_by: z.enum(["thread_id", "status", "created_at", "updated_at"]).nullish(),
+  sort_by: z.enum(sortColumns).nullish(),
   sort_order: z.enum(["asc", "desc"]).nullish(),
   select: z.array(shortText).max(20).nullish(),
+  extract: z
+    .record(shortText, extractPath)
+    .refine((paths) => Object.keys(paths).length <= extractsMax, `${extractsMax} paths at most`)
+    .nullish(),
 });
 
 export const updateStateBody = z.object({

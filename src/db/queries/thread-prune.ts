@@ -1,0 +1,97 @@
+// Threads and checkpoints that go because somebody asked for it: at once, or when a thread has been idle for long.
+import { query } from "../query.ts";
+
+/** An effect nobody knows the end of, and the question of a stuck compensation, keep their thread. */
+const unclear = `(
+  exists (select 1 from holdfast.effects f
+           where f.thread_id = t.thread_id and f.state in ('dispatched', 'unknown', 'escalated'))
+  or exists (select 1 from holdfast.escalations e
+              where e.thread_id = t.thread_id and e.status = 'open' and e.compensation))`;
+const open = `exists (select 1 from holdfast.runs r
+   where r.thread_id = t.thread_id and r.status in ('queued', 'blocked', 'running'))`;
+/** Neither discarded nor redriven. */
+const unhandled = `exists (select 1 from holdfast.runs r
+   where r.thread_id = t.thread_id and r.status in ('error', 'timeout') and r.discarded_at is null
+     and not exists (select 1 from holdfast.runs n where n.redrive_of = r.run_id and n.status <> 'interrupted'))`;
+const expired = `t.ttl_minutes is not null and t.updated_at < holdfast.now() - t.ttl_minutes * interval '1 minute'
+   and not ${open} and not ${unclear} and not ${unhandled}`;
+
+/** Threads past their time to live, those that have waited longest first. */
+export const expiredThreads = query({
+  name: "prune.expired",
+  text: `select t.thread_id, t.tenant from holdfast.threads t where ${expired} order by t.updated_at limit $1`,
+  values: (p: { limit: number }) => [p.limit],
+  row: (raw) => ({ threadId: raw.thread_id as string, tenant: raw.tenant as string }),
+});
+
+/** The same of one thread, under its lock. */
+export const stillExpired = query({
+  name: "prune.still_expired",
+  text: `select t.thread_id from holdfast.threads t where t.thread_id = $1 and ${expired}`,
+  values: (p: { threadId: string }) => [p.threadId],
+  row: () => true,
+});
+
+/** Whether a redrive may still need older checkpoints of this thread. */
+export const hasDeadLetter = query({
+  name: "prune.dead_letter",
+  text: `select t.thread_id from holdfast.threads t where t.thread_id = $1 and ${unhandled}`,
+  values: (p: { threadId: string }) => [p.threadId],
+  row: () => true,
+});
+
+/** How far up the parents of the latest checkpoint are kept: state updates that follow one another. */
+const updatesMax = 1_000;
+
+/**
+ * Removes all but the latest state. Kept are the root's latest checkpoint and, where that was made by hand from an older
+ * one, all since that, for they say which effects lie behind it; those of subgraphs that belong to them; and the latest
+ * of a subgraph whose state outlives its step. The thread is locked and has no open run.
+ */
+export const keepLatest = query({
+  name: "prune.keep_latest",
+  text: `
+with recursive up (seq, parent_id, goes_on, depth) as (
+  (select c.seq, c.parent_checkpoint_id,
+          (c.run_id is null and c.epoch is not null) or (c.checkpoint->>'v')::int < 4, 1
+     from public.checkpoints c where c.thread_id = $1 and c.checkpoint_ns = '' order by c.seq desc limit 1)
+  union all
+  select c.seq, c.parent_checkpoint_id,
+         (c.run_id is null and c.epoch is not null) or (c.checkpoint->>'v')::int < 4, u.depth + 1
+    from up u join public.checkpoints c
+      on c.thread_id = $1 and c.checkpoint_ns = '' and c.checkpoint_id = u.parent_id
+   where u.goes_on and u.depth < ${updatesMax}
+), root as materialized (
+  select c.checkpoint_ns, c.checkpoint_id from public.checkpoints c
+   where c.thread_id = $1 and c.checkpoint_ns = '' and c.seq >= (select min(u.seq) from up u)
+), kept as materialized (
+  select r.checkpoint_ns, r.checkpoint_id from root r
+  union
+  select c.checkpoint_ns, c.checkpoint_id from public.checkpoints c
+   where c.thread_id = $1 and c.checkpoint_ns <> ''
+     and (c.metadata->'parents'->>'' in (select r.checkpoint_id from root r)
+          or position(':' in c.checkpoint_ns) = 0
+             and c.seq = (select max(l.seq) from public.checkpoints l
+                           where l.thread_id = $1 and l.checkpoint_ns = c.checkpoint_ns))
+), used as materialized (
+  select c.checkpoint_ns, v.key as channel, v.value as version
+    from kept k join public.checkpoints c using (checkpoint_ns, checkpoint_id),
+         jsonb_each_text(c.checkpoint->'channel_versions') v
+   where c.thread_id = $1
+), writes as (
+  delete from public.checkpoint_writes w
+   where w.thread_id = $1 and not exists (select 1 from kept k
+          where k.checkpoint_ns = w.checkpoint_ns and k.checkpoint_id = w.checkpoint_id)
+), blobs as (
+  delete from public.checkpoint_blobs b
+   where b.thread_id = $1 and not exists (select 1 from used u
+          where u.checkpoint_ns = b.checkpoint_ns and u.channel = b.channel
+            and b.version = any (array[u.version, holdfast.stock_version(u.version)]))
+)
+delete from public.checkpoints c
+ where c.thread_id = $1 and not exists (select 1 from kept k
+        where k.checkpoint_ns = c.checkpoint_ns and k.checkpoint_id = c.checkpoint_id)
+returning c.checkpoint_id`,
+  values: (p: { threadId: string }) => [p.threadId],
+  row: (raw) => raw.checkpoint_id as string,
+});

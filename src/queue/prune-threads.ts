@@ -1,0 +1,74 @@
+import type { Bus } from "../db/listen.ts";
+import type { Database } from "../db/pool.ts";
+import { lockThread, openRuns } from "../db/queries/create.ts";
+import * as prune from "../db/queries/thread-prune.ts";
+import { one, type Queryable } from "../db/query.ts";
+import { removeThread } from "./cancel.ts";
+
+export const pruneStrategies = ["delete", "keep_latest"] as const;
+export type PruneStrategy = (typeof pruneStrategies)[number];
+
+interface Deps {
+  db: Database;
+  bus: Bus;
+}
+
+interface ThreadName {
+  threadId: string;
+  tenant: string;
+}
+
+/**
+ * Deletes threads, or all but their latest state; each in a transaction of its own. Returns how many. Threads that are
+ * unknown or have open runs are left alone; with `keep_latest` so are those with a dead letter that nobody has handled,
+ * for its redrive may start at an older checkpoint.
+ */
+export async function pruneThreads(
+  { db, bus }: Deps,
+  { threadIds, tenant, strategy }: { threadIds: string[]; tenant: string; strategy: PruneStrategy },
+): Promise<number> {
+  let pruned = 0;
+  // One order for all who lock several threads is not needed: each transaction holds one.
+  for (const threadId of new Set(threadIds)) {
+    const done = await db.transaction((tx) =>
+      strategy === "delete" ? deleteIdle(tx, { threadId, tenant }) : keepLatest(tx, { threadId, tenant }),
+    );
+    if (done) pruned += 1;
+  }
+  if (pruned > 0) bus.publish("run", "*");
+  return pruned;
+}
+
+/** Threads past their time to live, a limited number at a time. Never one with an open run. */
+export async function sweepThreads({ db, bus }: Deps, { limit }: { limit: number }): Promise<number> {
+  let swept = 0;
+  for (const { threadId, tenant } of await prune.expiredThreads(db, { limit })) {
+    const done = await db.transaction(async (tx) => {
+      await lockThread(tx, { threadId, tenant });
+      // A run may have come since.
+      if (one(await prune.stillExpired(tx, { threadId })) === undefined) return false;
+      return deleteIdle(tx, { threadId, tenant });
+    });
+    if (done) swept += 1;
+  }
+  if (swept > 0) bus.publish("run", "*");
+  return swept;
+}
+
+async function idle(tx: Queryable, name: ThreadName): Promise<boolean> {
+  if (one(await lockThread(tx, name)) === undefined) return false;
+  return (await openRuns(tx, name)).length === 0;
+}
+
+async function deleteIdle(tx: Queryable, name: ThreadName): Promise<boolean> {
+  if (!(await idle(tx, name))) return false;
+  await removeThread(tx, name);
+  return true;
+}
+
+async function keepLatest(tx: Queryable, name: ThreadName): Promise<boolean> {
+  if (!(await idle(tx, name))) return false;
+  if (one(await prune.hasDeadLetter(tx, name)) !== undefined) return false;
+  await prune.keepLatest(tx, name);
+  return true;
+}
