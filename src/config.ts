@@ -4,12 +4,28 @@ import { logLevels } from "./observe/log.ts";
 
 const flag = z.enum(["true", "false", "1", "0"]).transform((value) => value === "true" || value === "1");
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+const record = z.record(z.string(), z.unknown());
 const roles = ["http", "worker"] as const;
+/** Of each graph's system assistant: its config, and beside its fields `context`. */
+const assistantDefaults = z.record(
+  z.string(),
+  z.looseObject({ configurable: record.optional(), context: record.optional() }),
+);
+
+function parsedJson(text: string, ctx: z.RefinementCtx): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    ctx.addIssue(`not valid JSON: ${(error as Error).message}`);
+    return z.NEVER;
+  }
+}
 
 const settings = z.object({
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   HOLDFAST_DATA_DIR: z.string().min(1).default(".holdfast/postgres"),
   LANGGRAPH_JSON: z.string().min(1).default("langgraph.json"),
+  LANGGRAPH_CONFIG: z.string().transform(parsedJson).pipe(assistantDefaults).optional(),
   HOST: z.string().min(1).default("127.0.0.1"),
   PORT: whole(0, 65_535).default(2024),
   ROLES: z

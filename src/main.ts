@@ -4,6 +4,7 @@
 import { fileURLToPath } from "node:url";
 import { ConfigError, readConfig } from "./config.ts";
 import { manageDeadLetters } from "./dead-letters.ts";
+import { addProjectEnvironment } from "./environment.ts";
 import { serveSuspects } from "./isolated.ts";
 import { manageKeys } from "./keys.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
@@ -30,6 +31,7 @@ const exitGraceMillis = 2_000;
 
 async function main(argv: readonly string[]): Promise<void> {
   const [command = "serve", ...rest] = argv;
+  const notes = await addProjectEnvironment(process.env);
   const config = readConfig(command === "worker" ? { ...process.env, ROLES: "worker" } : process.env);
   armFailpoints(config.HOLDFAST_FAILPOINTS);
   const log = openLog(config.LOG_LEVEL as Parameters<typeof openLog>[0]);
@@ -43,6 +45,7 @@ async function main(argv: readonly string[]): Promise<void> {
     process.exitCode = command === "help" || command === "--help" ? 0 : 2;
     return;
   }
+  for (const note of notes) log.warn(note);
   trapStrays(log);
   const mainFile = fileURLToPath(import.meta.url);
   const server = await serve(config, log, { environment: process.env, mainFile });

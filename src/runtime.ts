@@ -24,6 +24,8 @@ import { Isolation } from "./worker/isolation.ts";
 import { keepLeasesHere, keepLeasesInThread } from "./worker/leases.ts";
 import { Worker } from "./worker/worker.ts";
 
+type AssistantDefaults = Readonly<Record<string, { context?: Record<string, unknown> | undefined }>>;
+
 export interface RuntimeOptions {
   url: string;
   connectionsMax: number;
@@ -35,6 +37,8 @@ export interface RuntimeOptions {
   tracing: boolean;
   /** Of requests to one model provider under way at once; 32 where it is not said. */
   modelConcurrencyMax?: number;
+  /** By graph: the config of its system assistant, with `context` beside the config's own fields. */
+  assistantDefaults?: AssistantDefaults;
   onCheckout?: (client: Queryable) => void;
 }
 
@@ -62,12 +66,8 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     onError: (error) => log.warn({ error }, "notifications are down, polling goes on"),
   });
   for (const graphId of registry.graphIds) {
-    await upsertSystemAssistant(db, {
-      assistantId: systemAssistantId(graphId),
-      graphId,
-      config: {},
-      context: {},
-    });
+    const { context = {}, ...config } = options.assistantDefaults?.[graphId] ?? {};
+    await upsertSystemAssistant(db, { assistantId: systemAssistantId(graphId), graphId, config, context });
   }
   const tracing = openTracing({ enabled: options.tracing });
   return {

@@ -154,6 +154,7 @@ export async function openRoleRuntime(config: Config, log: Log, url: string): Pr
     registry: await loadRegistry(path.resolve(config.LANGGRAPH_JSON), await typescriptImporter()),
     log,
     modelConcurrencyMax: config.MODEL_CONCURRENCY,
+    ...(config.LANGGRAPH_CONFIG === undefined ? {} : { assistantDefaults: config.LANGGRAPH_CONFIG }),
     tracing: config.LANGSMITH_TRACING ?? config.LANGCHAIN_TRACING_V2 ?? false,
   });
 }

@@ -1,32 +1,19 @@
 import { createHash } from "node:crypto";
-import { access, readdir, readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
 import type { CompiledStateGraph, Pregel } from "@langchain/langgraph";
-import { z } from "zod";
 import { NotFound } from "../domain/errors.ts";
+import { type ImportModule, importExport, kindOf } from "./exported.ts";
+import { ProjectError, readProject } from "./project.ts";
 
 /** Any compiled graph; its state is its own business. */
 // biome-ignore lint/suspicious/noExplicitAny: the graphs of other people have every type there is
 export type Graph = CompiledStateGraph<any, any, any, any, any, any>;
 
-const graphEntry = z.union([
-  z.string(),
-  z.object({ path: z.string(), description: z.string().optional(), version: z.string().optional() }),
-]);
-const projectFile = z.object({ graphs: z.record(z.string().min(1), graphEntry) });
-
 const filesPerGraphMax = 200;
-/** What the module system itself adds to a CommonJS module. */
-const cjsNames = new Set(["default", "module.exports", "__esModule"]);
-
-export class ProjectError extends Error {
-  override readonly name = "ProjectError";
-}
-
 interface Source {
   exported: unknown;
-  declaredVersion: string | undefined;
+  declaredVersion: string | null;
   /** Digest of the graph's folder: helpers beside the graph change what its nodes do, too. */
   folderDigest: string;
 }
@@ -44,17 +31,15 @@ export interface Registry {
  * Loads every graph that `langgraph.json` names, so that a wrong one is found at start.
  * Throws ProjectError naming the file, the graph and what was expected.
  */
-export async function loadRegistry(
-  file: string,
-  importModule: (url: string) => Promise<Record<string, unknown>>,
-): Promise<Registry> {
-  const entries = await readProject(file);
+export async function loadRegistry(file: string, importModule: ImportModule): Promise<Registry> {
+  const project = await readProject(file);
   const sources = new Map<string, Source>();
-  for (const [graphId, entry] of Object.entries(entries)) {
-    const { path: target, version } = typeof entry === "string" ? { path: entry, version: undefined } : entry;
-    const exported = await importExport({ file, graphId, target, importModule });
-    const folder = path.dirname(path.resolve(path.dirname(file), target));
-    sources.set(graphId, { exported, declaredVersion: version, folderDigest: await digestOfFolder(folder) });
+  for (const [graphId, { path: target, version }] of Object.entries(project.graphs)) {
+    const place = `graph ${graphId}`;
+    const { value, sourceFile, refuse } = await importExport({ project, place, target, importModule });
+    if (!isGraphLike(value)) throw refuse("a graph, a graph builder or a function that returns one");
+    const folderDigest = await digestOfFolder(path.dirname(sourceFile));
+    sources.set(graphId, { exported: value, declaredVersion: version, folderDigest });
   }
   return {
     graphIds: [...sources.keys()],
@@ -68,74 +53,6 @@ export async function loadRegistry(
   };
 }
 
-async function readProject(file: string): Promise<z.infer<typeof projectFile>["graphs"]> {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (cause) {
-    throw new ProjectError(`${file} cannot be read: it must list the graphs to serve`, { cause });
-  }
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new ProjectError(`${file} is not valid JSON: ${(cause as Error).message}`, { cause });
-  }
-  const parsed = projectFile.safeParse(json);
-  if (!parsed.success) throw new ProjectError(`${file}:\n${z.prettifyError(parsed.error)}`);
-  return parsed.data.graphs;
-}
-
-interface Target {
-  file: string;
-  graphId: string;
-  target: string;
-  importModule: (url: string) => Promise<Record<string, unknown>>;
-}
-
-async function importExport({ file, graphId, target, importModule }: Target): Promise<unknown> {
-  const [modulePath, exportName] = splitTarget(target);
-  if (modulePath === undefined || exportName === undefined) {
-    throw new ProjectError(
-      `${file}: graph ${graphId} is "${target}", expected "./path/to/file.ts:exportName"`,
-    );
-  }
-  const full = path.resolve(path.dirname(file), modulePath);
-  await access(full).catch((cause) => {
-    throw new ProjectError(
-      `${file}: graph ${graphId} names ${modulePath}, but there is no such file (${full})`,
-      { cause },
-    );
-  });
-  let module: Record<string, unknown>;
-  try {
-    module = await importModule(pathToFileURL(full).href);
-  } catch (cause) {
-    throw new ProjectError(
-      `${file}: graph ${graphId}: ${modulePath} failed to load: ${(cause as Error).message}`,
-      { cause },
-    );
-  }
-  // A CommonJS module arrives whole as `default`.
-  const names = { ...(module.default as Record<string, unknown> | undefined), ...module };
-  const exported = await names[exportName];
-  if (!isGraphLike(exported)) {
-    const offered =
-      Object.keys(names)
-        .filter((name) => !cjsNames.has(name))
-        .join(", ") || "nothing";
-    throw new ProjectError(
-      `${file}: graph ${graphId}: ${modulePath} exports ${offered}; "${exportName}" must be a graph, a graph builder or a function that returns one`,
-    );
-  }
-  return exported;
-}
-
-function splitTarget(target: string): [string?, string?] {
-  const at = target.lastIndexOf(":");
-  return at > 0 && at < target.length - 1 ? [target.slice(0, at), target.slice(at + 1)] : [];
-}
-
 const isCompiled = (value: unknown): value is Graph =>
   typeof value === "object" && value !== null && "lg_is_pregel" in value && value.lg_is_pregel === true;
 const isBuilder = (value: unknown): value is { compile: () => unknown } =>
@@ -143,7 +60,14 @@ const isBuilder = (value: unknown): value is { compile: () => unknown } =>
   value !== null &&
   typeof (value as { compile?: unknown }).compile === "function";
 const isGraphLike = (value: unknown): boolean =>
-  typeof value === "function" || isCompiled(value) || isBuilder(value);
+  typeof value === "function" || graphIn(value) !== undefined || isBuilder(value);
+
+/** The compiled graph that a value is, or wraps: an agent of `createAgent` keeps it as `graph`. */
+function graphIn(value: unknown): Graph | undefined {
+  if (isCompiled(value)) return value;
+  const inner: unknown = typeof value === "object" && value !== null && "graph" in value ? value.graph : null;
+  return isCompiled(inner) ? inner : undefined;
+}
 
 function sourceOf(sources: Map<string, Source>, graphId: string): Source {
   const source = sources.get(graphId);
@@ -156,9 +80,9 @@ async function compiled(
   told: { graphId: string; config: Record<string, unknown> },
 ): Promise<Graph> {
   const made: unknown = typeof exported === "function" ? await built(exported as Factory, told) : exported;
-  const graph: unknown = isCompiled(made) ? made : isBuilder(made) ? made.compile() : undefined;
-  if (isCompiled(graph)) return graph;
-  throw new ProjectError(`graph ${told.graphId}: its function returned no graph`);
+  const graph = graphIn(made) ?? (isBuilder(made) ? graphIn(made.compile()) : undefined);
+  if (graph !== undefined) return graph;
+  throw new ProjectError(`graph ${told.graphId}: its function returned ${kindOf(made)}, not a graph`);
 }
 
 type Factory = (config: Record<string, unknown>) => unknown;

@@ -1,0 +1,73 @@
+import { access } from "node:fs/promises";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import { type Project, ProjectError } from "./project.ts";
+
+export type ImportModule = (url: string) => Promise<Record<string, unknown>>;
+
+/** What the module system itself adds to a CommonJS module. */
+const cjsNames = new Set(["default", "module.exports", "__esModule"]);
+
+export interface Wanted {
+  project: Pick<Project, "file" | "folder">;
+  /** Who names it, for errors: "graph g", "auth.path". */
+  place: string;
+  /** `./path/to/file.ts:exportName`. */
+  target: string;
+  importModule: ImportModule;
+}
+
+/** What a program's module exports under that name, awaited, and how to say that it is not what was wanted. */
+export interface Exported {
+  value: unknown;
+  sourceFile: string;
+  refuse(expected: string): ProjectError;
+}
+
+/** Throws ProjectError when there is no such file, or it fails to load. */
+export async function importExport({ project, place, target, importModule }: Wanted): Promise<Exported> {
+  const { file } = project;
+  const [modulePath, exportName] = splitTarget(target);
+  if (modulePath === undefined || exportName === undefined) {
+    throw new ProjectError(`${file}: ${place} is "${target}", expected "./path/to/file.ts:exportName"`);
+  }
+  const sourceFile = path.resolve(project.folder, modulePath);
+  await access(sourceFile).catch((cause) => {
+    throw new ProjectError(
+      `${file}: ${place} names ${modulePath}, but there is no such file (${sourceFile})`,
+      { cause },
+    );
+  });
+  try {
+    const module = await importModule(pathToFileURL(sourceFile).href);
+    // A CommonJS module arrives whole as `default`.
+    const names = { ...(module.default as Record<string, unknown> | undefined), ...module };
+    const value = await names[exportName];
+    const found = describeExports(names, exportName, value);
+    const refuse = (expected: string): ProjectError =>
+      new ProjectError(`${file}: ${place}: ${modulePath} ${found}; "${exportName}" must be ${expected}`);
+    return { value, sourceFile, refuse };
+  } catch (cause) {
+    throw new ProjectError(`${file}: ${place}: ${modulePath} failed to load: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+function splitTarget(target: string): [string?, string?] {
+  const at = target.lastIndexOf(":");
+  return at > 0 && at < target.length - 1 ? [target.slice(0, at), target.slice(at + 1)] : [];
+}
+
+function describeExports(names: Record<string, unknown>, wanted: string, value: unknown): string {
+  const offered = Object.keys(names).filter((name) => name === wanted || !cjsNames.has(name));
+  const exports = `exports ${offered.join(", ") || "nothing"}`;
+  return offered.includes(wanted) ? `${exports}, and "${wanted}" is ${kindOf(value)}` : exports;
+}
+
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value !== "object") return `a ${typeof value}`;
+  const maker = (value as { constructor?: { name?: string } }).constructor?.name;
+  return maker === undefined || maker === "Object" ? "a plain object" : `an instance of ${maker}`;
+}

@@ -1,0 +1,50 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { z } from "zod";
+
+const target = z.string().min(1);
+const graphEntry = z.union([
+  target.transform((path) => ({ path, description: null, version: null })),
+  z.object({
+    path: target,
+    description: z.string().nullable().default(null),
+    version: z.string().nullable().default(null),
+  }),
+]);
+const envValue = z.union([z.string(), z.number(), z.boolean()]).transform(String);
+
+/** The parts of `langgraph.json` that mean something here. Those for building images are left alone. */
+const projectFile = z.object({
+  graphs: z.record(z.string().min(1), graphEntry),
+  /** The name of a file, or the variables themselves. */
+  env: z.union([z.string(), z.record(z.string().min(1), envValue)]).default({}),
+});
+
+export type Project = z.infer<typeof projectFile> & {
+  /** Paths of the file are relative to its folder. */
+  file: string;
+  folder: string;
+};
+
+export class ProjectError extends Error {
+  override readonly name = "ProjectError";
+}
+
+/** Reads `langgraph.json`. Throws ProjectError naming the field that is wrong. */
+export async function readProject(file: string): Promise<Project> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (cause) {
+    throw new ProjectError(`${file} cannot be read: it must list the graphs to serve`, { cause });
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new ProjectError(`${file} is not valid JSON: ${(cause as Error).message}`, { cause });
+  }
+  const parsed = projectFile.safeParse(json);
+  if (!parsed.success) throw new ProjectError(`${file}:\n${z.prettifyError(parsed.error)}`);
+  return { ...parsed.data, file, folder: path.dirname(path.resolve(file)) };
+}
