@@ -1,14 +1,15 @@
 #!/usr/bin/env node
-// The command line: serve | worker | migrate | keys | dead-letters. It reads the environment, starts what a role needs and stops it
+// The command line: serve | dev | worker | migrate | keys | dead-letters. It reads the environment, starts what a role needs and stops it
 // in reverse order. It must hold no logic of its own. Read next: runtime.ts.
 import { fileURLToPath } from "node:url";
-import { ConfigError, readConfig } from "./config.ts";
+import { type Config, ConfigError, readConfig } from "./config.ts";
 import { manageDeadLetters } from "./dead-letters.ts";
+import { develop } from "./dev.ts";
 import { addProjectEnvironment } from "./environment.ts";
 import { serveSuspects } from "./isolated.ts";
 import { manageKeys } from "./keys.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
-import { openLog } from "./observe/log.ts";
+import { type Log, openLog } from "./observe/log.ts";
 import { isolatedCommand } from "./runtime.ts";
 import { migrateOnly, serve } from "./serve.ts";
 import { trapStrays } from "./worker/guests.ts";
@@ -16,6 +17,7 @@ import { trapStrays } from "./worker/guests.ts";
 const usage = `holdfast <command>
 
   serve             HTTP and worker in one process (ROLES=http,worker)
+  dev               the same, started again when a file of the project changes
   worker            the same with ROLES=worker
   migrate           bring the schema up to date and exit
   keys create NAME  make an API key, shown once
@@ -31,6 +33,8 @@ const exitGraceMillis = 2_000;
 
 async function main(argv: readonly string[]): Promise<void> {
   const [command = "serve", ...rest] = argv;
+  // A child that is started anew reads the project's variables anew.
+  const startedWith = { ...process.env };
   const notes = await addProjectEnvironment(process.env);
   const config = readConfig(command === "worker" ? { ...process.env, ROLES: "worker" } : process.env);
   armFailpoints(config.HOLDFAST_FAILPOINTS);
@@ -40,6 +44,7 @@ async function main(argv: readonly string[]): Promise<void> {
   // Its output may be read by a program: no log lines between.
   if (command === "dead-letters") return manageDeadLetters(config, openLog("silent"), rest);
   if (command === isolatedCommand) return serveSuspects(config, log);
+  if (command === "dev") return startDevelopment(config, log, startedWith);
   if (command !== "serve" && command !== "worker") {
     process.stderr.write(usage);
     process.exitCode = command === "help" || command === "--help" ? 0 : 2;
@@ -55,7 +60,23 @@ async function main(argv: readonly string[]): Promise<void> {
   setTimeout(() => process.exit(), exitGraceMillis).unref();
 }
 
-/** SIGTERM and SIGINT stop gracefully; a second one ends at once. */
+async function startDevelopment(
+  config: Config,
+  log: Log,
+  environment: Record<string, string | undefined>,
+): Promise<void> {
+  const stopped = new AbortController();
+  const working = develop(config, log, {
+    environment,
+    mainFile: fileURLToPath(import.meta.url),
+    signal: stopped.signal,
+  });
+  await Promise.race([untilSignal(), working]);
+  stopped.abort();
+  await working;
+}
+
+/** SIGTERM and SIGINT stop gracefully, as does the end of a parent that talks to us; a second one ends at once. */
 function untilSignal(): Promise<void> {
   return new Promise((resolve) => {
     const stop = (): void => {
@@ -65,6 +86,7 @@ function untilSignal(): Promise<void> {
     };
     process.once("SIGTERM", stop);
     process.once("SIGINT", stop);
+    process.once("disconnect", stop);
   });
 }
 

@@ -14,7 +14,9 @@ it("gives a graph's system assistant the config and context that LANGGRAPH_CONFI
     const options = { url, registry, log, connectionsMax: 2, listen: false, tracing: false };
     const restarted = await openRuntime({ ...options, assistantDefaults });
     await restarted.stop();
-    return one(await getAssistant(runtime.db, { assistantId: systemAssistantId("steps") }));
+    return one(
+      await getAssistant(runtime.db, { assistantId: systemAssistantId("steps"), tenant: "default" }),
+    );
   };
   const steps = { configurable: { tone: "dry" }, recursion_limit: 50, context: { user: "u" } };
   expect(await assistantOf({ steps, unknown: {} })).toMatchObject({

@@ -21,9 +21,12 @@ export interface HoldfastProcess {
 /** A real server process, as users start it: the compiled program. Resolves when it says that it is up. */
 export async function startHoldfast(
   environment: Record<string, string>,
-  { dist = path.join(repository, "dist") }: { dist?: string } = {},
+  {
+    dist = path.join(repository, "dist"),
+    command = "serve",
+  }: { dist?: string; command?: "serve" | "dev" } = {},
 ): Promise<HoldfastProcess> {
-  const child = spawn(process.execPath, [path.join(dist, "src/main.js"), "serve"], {
+  const child = spawn(process.execPath, [path.join(dist, "src/main.js"), command], {
     cwd: repository,
     env: {
       PATH: process.env.PATH,
