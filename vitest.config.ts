@@ -23,7 +23,9 @@ export default defineConfig({
         ...shared,
         test: {
           name: "db",
-          include: ["test/{db,queue,checkpoint,engine,worker,webhooks,http,effects,graphs,facts}/**/*.test.ts"],
+          include: [
+            "test/{db,queue,checkpoint,engine,worker,webhooks,http,effects,graphs,facts}/**/*.test.ts",
+          ],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

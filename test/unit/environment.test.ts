@@ -12,7 +12,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 /** What an environment has after the project's was added, without the name of the project's file. */
-async function after(project: unknown, before: Record<string, string> = {}) {
+async function environmentAfter(project: unknown, before: Record<string, string> = {}) {
   const LANGGRAPH_JSON = path.join(folder, "langgraph.json");
   await writeFile(LANGGRAPH_JSON, JSON.stringify(project));
   const environment: Record<string, string | undefined> = { ...before, LANGGRAPH_JSON };
@@ -24,33 +24,33 @@ async function after(project: unknown, before: Record<string, string> = {}) {
 describe("env of langgraph.json", () => {
   it("adds its variables, as text, and what is set already wins, also when it is empty", async () => {
     const env = { A: "project", B: "project", PORT: 8123, FLAG: true };
-    const { environment } = await after({ graphs: {}, env }, { A: "process", B: "" });
+    const { environment } = await environmentAfter({ graphs: {}, env }, { A: "process", B: "" });
     expect(environment).toEqual({ A: "process", B: "", PORT: "8123", FLAG: "true" });
   });
 
   it("may name a file, looked for beside langgraph.json", async () => {
     await writeFile(path.join(folder, ".env"), '# keys\nA=project\nQUOTED="two words" # said\nexport C=3\n');
-    const { environment, notes } = await after({ graphs: {}, env: ".env" }, { A: "process" });
+    const { environment, notes } = await environmentAfter({ graphs: {}, env: ".env" }, { A: "process" });
     expect(environment).toEqual({ A: "process", QUOTED: "two words", C: "3" });
     expect(notes).toEqual([]);
   });
 
   it("is missed with a note when its file is not there, as in an image", async () => {
-    const { environment, notes } = await after({ graphs: {}, env: ".env" }, { A: "process" });
+    const { environment, notes } = await environmentAfter({ graphs: {}, env: ".env" }, { A: "process" });
     expect(environment).toEqual({ A: "process" });
     expect(notes[0]).toContain("names .env as env, but there is no such file");
   });
 
   it("is refused when its file cannot be read", async () => {
-    await expect(after({ graphs: {}, env: "." })).rejects.toThrow(/env: \. cannot be read/);
+    await expect(environmentAfter({ graphs: {}, env: "." })).rejects.toThrow(/env: \. cannot be read/);
   });
 
   it("adds nothing where there is no project file, or it says nothing", async () => {
     const environment = { LANGGRAPH_JSON: path.join(folder, "nowhere.json") };
     expect(await addProjectEnvironment(environment)).toEqual([]);
     expect(Object.keys(environment)).toEqual(["LANGGRAPH_JSON"]);
-    expect((await after({ graphs: {} })).environment).toEqual({});
-    expect((await after({ graphs: {}, env: "" })).environment).toEqual({});
+    expect((await environmentAfter({ graphs: {} })).environment).toEqual({});
+    expect((await environmentAfter({ graphs: {}, env: "" })).environment).toEqual({});
   });
 });
 
