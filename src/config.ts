@@ -51,7 +51,6 @@ const settings = z.object({
   DEAD_LETTER_DAYS: whole(0, 36_500).default(0),
   WEBHOOK_SECRETS: z
     .string()
-    .default("")
     .transform((text) => text.split(",").filter((secret) => secret.trim() !== ""))
     .pipe(
       z.array(
@@ -60,7 +59,8 @@ const settings = z.object({
           .trim()
           .regex(/^whsec_[A-Za-z0-9+/]{32,}={0,2}$/, "expected whsec_ and 24 bytes or more in base64"),
       ),
-    ),
+    )
+    .optional(),
   WEBHOOK_PRIVATE: flag.default(false),
   REQUESTS_PER_SECOND: whole(0, 1_000_000).default(0),
   OPENAI_API_KEY: z.string().min(1).optional(),

@@ -129,7 +129,7 @@ function startRoleWorker({
     pollMillis: config.POLL_MILLIS,
     reapMillis: config.REAP_MILLIS,
     deadLetterDays: config.DEAD_LETTER_DAYS,
-    webhooks: { secrets: config.WEBHOOK_SECRETS, allowPrivate: config.WEBHOOK_PRIVATE },
+    webhooks: { secrets: config.WEBHOOK_SECRETS ?? [], allowPrivate: config.WEBHOOK_PRIVATE },
     mainFile,
   });
   stops.push(() => started.stop(config.DRAIN_SECONDS * 1000));
