@@ -28,7 +28,7 @@ type Stop = () => Promise<void>;
 
 interface Program {
   environment: Environment;
-  /** Started once more, for runs whose worker died. */
+  /** Started once more, for runs under which two workers died. */
   mainFile: string;
 }
 

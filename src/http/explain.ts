@@ -70,6 +70,8 @@ function doing(thread: ThreadRow, { current, asked, waiting }: Situation): strin
     const cancel = current.cancel_requested === null ? "" : ", asked to stop";
     return `running attempt ${current.attempt} on worker ${current.worker_id}${cancel}${behind}`;
   }
+  if (current.status === "queued" && current.suspect)
+    return `waiting to be run alone, in a process of its own: two workers have died under it${behind}`;
   if (current.status === "queued")
     return `waiting for a worker until ${current.available_at.toISOString()} or later${behind}`;
   if (asked.some(({ compensation }) => compensation))
@@ -86,6 +88,8 @@ const runFields = [
   "attempt",
   "failures",
   "crashes",
+  "losses",
+  "suspect",
   "worker_id",
   "lease_until",
   "available_at",

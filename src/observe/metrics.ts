@@ -138,7 +138,7 @@ function ownMetrics(registers: Registry[]) {
     }),
     suspects: new Counter({
       name: "holdfast_suspects_total",
-      help: "Attempts run alone in a process, because their worker had died",
+      help: "Attempts run alone in a process, because two workers had died under them",
       registers,
     }),
     retries: new Counter({

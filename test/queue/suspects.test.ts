@@ -6,6 +6,7 @@ import { cancelRun } from "../../src/queue/cancel.ts";
 import { chargeCrash, lossesMax } from "../../src/queue/crash.ts";
 import { reapOnce } from "../../src/queue/reaper.ts";
 import { settle } from "../../src/queue/settle.ts";
+import { senderOf } from "../support/dead-letters.ts";
 import { expireLeases, makeRun, runById } from "../support/factory.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
 import { accepted, attemptsOf, rowsOf, runtimeWith } from "../support/scenario.ts";
@@ -80,6 +81,11 @@ describe("a run whose worker is gone", () => {
     expect(await lose()).toMatchObject({ requeued: 1, buried: 0 });
     expect(await runById(runtime.db, run.run_id)).toMatchObject({ ...uncharged, suspect: true, losses: 2 });
     expect(await attemptsOf(runtime, run.run_id)).toEqual(["lost", "lost"]);
+    const explained = await senderOf(runtime).send("GET", `/threads/${run.thread_id}/explain`);
+    expect(explained.json).toMatchObject({
+      doing: expect.stringContaining("waiting to be run alone"),
+      run: { suspect: true, losses: 2 },
+    });
     expect(await claimNext(runtime.db, claim(run))).toEqual([]);
     expect(await claimedAlone(run)).toMatchObject({ run_id: run.run_id, status: "running", epoch: 3 });
   });

@@ -3,7 +3,7 @@ alter table holdfast.runs
   -- A compensation undoes the effects of the run it names, as the head of its thread.
   add column kind text not null default 'graph' check (kind in ('graph', 'compensation')),
   add column compensates uuid,
-  -- Its worker died while it ran: it is run again alone, in a process of its own.
+  -- Two workers died while it ran: it is run again alone, in a process of its own.
   add column suspect boolean not null default false,
   -- Leases that ran out since the run last got on, whoever was to blame.
   add column losses int not null default 0,
