@@ -73,7 +73,7 @@ export async function serveSuspects(config: Config, log: Log): Promise<void> {
   });
   await held.ready();
   orphaned.then(goOnAlone).catch(fail);
-  tell({});
+  tell({ ready: true });
 }
 
 const tell = (message: FromChild): void => {

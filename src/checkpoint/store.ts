@@ -43,10 +43,11 @@ type Task = () => Promise<unknown>;
 
 /**
  * The long-term memory as the nodes of one run see it: that of the run's tenant, and written only while the run holds
- * its lease. LangGraph hands over what nodes asked for in one tick as one batch.
+ * its lease. LangGraph asks by `inOrder` (direct-store.ts).
  */
 export class RunStore extends BaseStore {
   readonly #options: RunStoreOptions;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: RunStoreOptions) {
     super();
@@ -61,6 +62,14 @@ export class RunStore extends BaseStore {
     const results: unknown[] = [];
     for (const task of tasks) results.push(await task());
     return results as OperationResults<Op>;
+  }
+
+  /** One operation, after those that were asked for before it. Its value is taken now. */
+  async inOrder(operation: Operation): Promise<unknown> {
+    const task = this.#taskOf(operation);
+    const result = this.#turn.then(task);
+    this.#turn = result.catch(() => undefined);
+    return result;
   }
 
   /** It lands in traces with the config; what it holds is no part of them. */

@@ -125,3 +125,9 @@ export interface RunError {
   causes?: string[];
   stack?: string;
 }
+
+/** Without what would make LangGraph start at another checkpoint: that is `RunKwargs.checkpoint`, and about one run alone. */
+export function withoutStart(configurable: Record<string, unknown>): Record<string, unknown> {
+  const { checkpoint_id: _id, checkpoint_ns: _ns, checkpoint_map: _map, ...rest } = configurable;
+  return rest;
+}

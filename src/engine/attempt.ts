@@ -1,6 +1,7 @@
 // One attempt of one run, start to end. This room is the only one that runs graphs; it never decides what a failure
 // means (domain/retry.ts) and never moves a run row (queue/settle.ts). Read next: input.ts, stream.ts, view.ts.
 import { isGraphDrained, type RunControl } from "@langchain/langgraph";
+import { askRunStoresDirectly } from "../checkpoint/direct-store.ts";
 import type { GroupCommit } from "../checkpoint/group-commit.ts";
 import { FencedSaver, type WriteKind } from "../checkpoint/saver.ts";
 import { RunStore } from "../checkpoint/store.ts";
@@ -96,6 +97,7 @@ export async function runAttempt(
 
 /** The long-term memory that nodes reach by `config.store`; one that a graph was compiled with stands back for it. */
 function storeOf({ db, log }: AttemptDeps, run: RunRow, { write }: AttemptSignals): RunStore {
+  askRunStoresDirectly();
   const { run_id: runId, tenant, epoch, graph_id: graph } = run;
   let told = false;
   const onQuery = (): void => {

@@ -1,5 +1,6 @@
 import type { RunnableConfig } from "@langchain/core/runnables";
 import type { RunRow } from "../db/queries/rows.ts";
+import { withoutStart } from "../domain/run.ts";
 import { type EffectRuntime, effectsKey } from "../effects/effect.ts";
 import { type ModelRuntime, modelsKey } from "../models/runtime.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -42,7 +43,13 @@ export function graphConfig({
     ...tracing.forRun(run),
     tags: config.tags ?? [],
     recursionLimit: config.recursion_limit ?? graph.config?.recursionLimit ?? stepsMaxDefault,
-    configurable: { ...config.configurable, ...fork, ...ids, [effectsKey]: effects, [modelsKey]: models },
+    configurable: {
+      ...withoutStart(config.configurable ?? {}),
+      ...fork,
+      ...ids,
+      [effectsKey]: effects,
+      [modelsKey]: models,
+    },
     metadata: { ...run.metadata, ...ids, run_attempt: run.attempt },
     callbacks: [tokenCounter({ metrics, graphId: run.graph_id }), ...tracing.callbacks],
     ...(context === undefined ? {} : { context }),

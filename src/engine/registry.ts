@@ -112,8 +112,11 @@ async function digestOfFolder(folder: string): Promise<string> {
   const hash = createHash("sha256");
   const top = await readdir(folder);
   // A graph in the project's own root: its packages are not part of it.
-  const found = top.includes("node_modules") ? top : await readdir(folder, { recursive: true });
-  const names = found.filter((name) => /\.[cm]?[jt]sx?$/.test(name)).sort();
+  const recursive = !top.includes("node_modules");
+  const found = (await readdir(folder, { recursive, withFileTypes: true }))
+    .filter((entry) => entry.isFile() && /\.[cm]?[jt]sx?$/.test(entry.name))
+    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)));
+  const names = found.filter((name) => !/(^|[/\\])node_modules[/\\]/.test(name)).sort();
   for (const name of names.slice(0, filesPerGraphMax))
     hash.update(name).update(await readFile(path.join(folder, name)));
   return hash.digest("hex");

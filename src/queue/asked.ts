@@ -8,6 +8,7 @@ import {
   effectsPolicyKey,
   type RunConfig,
   type RunKwargs,
+  withoutStart,
 } from "../domain/run.ts";
 import type { Accepted } from "./create.ts";
 import type { CreateRun } from "./request.ts";
@@ -69,7 +70,8 @@ export function announceRun(bus: Bus, { run, replayed }: Accepted): void {
 /** The body as stored: what is absent stays absent, so that a null means nothing. */
 function kwargsOf(body: AskedRun, { assistant, thread }: Found): RunKwargs {
   const modes = typeof body.stream_mode === "string" ? [body.stream_mode] : (body.stream_mode ?? []);
-  const checkpointId = body.checkpoint?.checkpoint_id ?? body.checkpoint_id;
+  const at = startOf(body);
+  const checkpointId = at.checkpoint_id;
   const optional = {
     command: body.command ?? undefined,
     context: { ...assistant.context, ...body.context },
@@ -86,12 +88,19 @@ function kwargsOf(body: AskedRun, { assistant, thread }: Found): RunKwargs {
     ...(present(optional) as Partial<RunKwargs>),
   };
   if (checkpointId === undefined || checkpointId === null) return kwargs;
-  const { checkpoint_ns, checkpoint_map } = body.checkpoint ?? {};
+  const { checkpoint_ns, checkpoint_map } = at;
   const map = checkpoint_map === undefined || checkpoint_map === null ? {} : { checkpoint_map };
   return {
     ...kwargs,
     checkpoint: { checkpoint_id: checkpointId, checkpoint_ns: checkpoint_ns ?? "", ...map },
   };
+}
+
+/** Where it is to start. The SDK's `config` may say so as well, as LangGraph's own does. */
+function startOf(body: AskedRun): NonNullable<AskedRun["checkpoint"]> {
+  if (body.checkpoint?.checkpoint_id) return body.checkpoint;
+  if (body.checkpoint_id) return { checkpoint_id: body.checkpoint_id };
+  return (body.config?.configurable ?? {}) as NonNullable<AskedRun["checkpoint"]>;
 }
 
 const present = (fields: Record<string, unknown>): Record<string, unknown> =>
@@ -116,5 +125,5 @@ function callersConfigurable(body: AskedRun, thread: ThreadRow | undefined): Rec
   const merged = { ...ofThread.configurable, ...body.config?.configurable };
   // It is about this run alone: kept on the thread, it would speak for every later one.
   const { [effectsPolicyKey]: _policy, ...configurable } = merged;
-  return configurable;
+  return withoutStart(configurable);
 }

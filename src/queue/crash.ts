@@ -127,7 +127,7 @@ function crashError({ how, stderr }: Death): RunError {
     code: "worker_crashed",
     name: "WorkerCrashed",
     message: storable(told.message === undefined ? how : `${how}: ${told.message}`, textCharsMax),
-    ...(told.stack === "" ? {} : { stack: storable(told.stack, textCharsMax) }),
+    ...(told.stack === "" ? {} : { stack: storable(told.stack.slice(-textCharsMax), textCharsMax) }),
   };
 }
 

@@ -12,6 +12,8 @@ import { announceRun, requestOf } from "./asked.ts";
 import { type Accepted, createInTransaction } from "./create.ts";
 
 const cronsPerPassMax = 100;
+/** So that a tenant with thousands of them does not hold up the others. */
+const cronsOfTenantPerPassMax = 25;
 /** A cron whose runs nobody gets done starts no more of them. */
 export const openRunsOfCronMax = 10;
 const errorCharsMax = 500;
@@ -31,7 +33,7 @@ export interface CronPass {
 
 interface Hooks {
   /** Called for a tick whose run could not be made: the cron keeps the error and goes on to its next tick. */
-  onFailed?: (cron: CronRow, error: unknown) => void;
+  onFailed?: (cron: crons.DueTick, error: unknown) => void;
   /** Called for a tick that is tried again in the next pass, so that it does not stand in the way of the others. */
   onError?: (error: unknown) => void;
 }
@@ -42,7 +44,10 @@ export async function fireDueCrons(
   { onFailed, onError = rethrow }: Hooks = {},
 ): Promise<CronPass> {
   const pass: CronPass = { fired: 0, skipped: 0, failed: 0 };
-  for (const due of await crons.dueCrons(db, { limit: cronsPerPassMax })) {
+  for (const due of await crons.dueCrons(db, {
+    limit: cronsPerPassMax,
+    perTenantMax: cronsOfTenantPerPassMax,
+  })) {
     const end = await tick(db, due).catch(onError);
     if (end === undefined || end.kind === "taken") continue;
     pass[end.kind] += 1;
@@ -56,7 +61,7 @@ const rethrow = (error: unknown): never => {
   throw error;
 };
 
-async function tick(db: Database, due: crons.DueCron): Promise<TickEnd> {
+async function tick(db: Database, due: crons.DueTick): Promise<TickEnd> {
   try {
     return await db.transaction((tx) => fire(tx, due));
   } catch (error) {
@@ -66,7 +71,7 @@ async function tick(db: Database, due: crons.DueCron): Promise<TickEnd> {
 }
 
 /** The run and the move to the next tick become true together. The thread comes first, as everywhere. */
-async function fire(tx: Queryable, due: crons.DueCron): Promise<TickEnd> {
+async function fire(tx: Queryable, due: crons.DueTick): Promise<TickEnd> {
   const { tenant, thread_id: threadId } = due;
   const thread = threadId === null ? undefined : one(await lockThread(tx, { threadId, tenant }));
   const cron = one(await crons.holdTick(tx, { cronId: due.cron_id, due: due.next_run_date }));
@@ -98,7 +103,7 @@ async function refuseTooMany(tx: Queryable, { cron_id: cronId, tenant }: CronRow
   throw new Conflict(`${open} runs of this cron are not finished: no more are started`);
 }
 
-async function fail(db: Database, due: crons.DueCron, error: unknown): Promise<TickEnd> {
+async function fail(db: Database, due: crons.DueTick, error: unknown): Promise<TickEnd> {
   const text = error instanceof Error ? error.message : String(error);
   const ended = await endTick(db, due, { runId: null, error: text.slice(0, errorCharsMax) });
   return ended ? { kind: "failed", error } : { kind: "taken" };
@@ -106,7 +111,7 @@ async function fail(db: Database, due: crons.DueCron, error: unknown): Promise<T
 
 async function endTick(
   db: Queryable,
-  cron: crons.DueCron,
+  cron: crons.DueTick,
   end: { runId: string | null; error: string | null },
 ): Promise<boolean> {
   const key = { cronId: cron.cron_id, due: cron.next_run_date };
@@ -114,7 +119,7 @@ async function endTick(
 }
 
 /** A cron whose zone this process does not know stops: it would be due for ever. */
-function nextOf(cron: crons.DueCron, error: string | null): { next: Date | null; error: string | null } {
+function nextOf(cron: crons.DueTick, error: string | null): { next: Date | null; error: string | null } {
   const { schedule, timezone, end_time: endTime, now } = cron;
   try {
     return { next: nextTick({ schedule, timezone, endTime }, now), error };

@@ -39,16 +39,23 @@ export async function pruneThreads(
   return pruned;
 }
 
-/** Threads past their time to live, a limited number at a time. Never one with an open run. */
-export async function sweepThreads({ db, bus }: Deps, { limit }: { limit: number }): Promise<number> {
+/**
+ * Threads past their time to live, a limited number at a time. Never one with an open run. `onError` is called for one
+ * that cannot be removed, so that it does not stand in the way of the others.
+ */
+export async function sweepThreads(
+  { db, bus }: Deps,
+  { limit, onError }: { limit: number; onError: (error: unknown) => false },
+): Promise<number> {
   let swept = 0;
   for (const { threadId, tenant } of await prune.expiredThreads(db, { limit })) {
-    const done = await db.transaction(async (tx) => {
+    const removing = db.transaction(async (tx) => {
       await lockThread(tx, { threadId, tenant });
       // A run may have come since.
       if (one(await prune.stillExpired(tx, { threadId })) === undefined) return false;
       return deleteIdle(tx, { threadId, tenant });
     });
+    const done = await removing.catch(onError);
     if (done) swept += 1;
   }
   if (swept > 0) bus.publish("run", "*");

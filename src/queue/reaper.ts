@@ -58,12 +58,12 @@ export async function reapOnce(
 
 async function reap(
   tx: Queryable,
-  run: RunRow,
+  found: RunRow,
   { progressed, isolates }: { progressed: boolean; isolates: boolean },
 ): Promise<CrashEnd | { kind: "renewed" }> {
-  await lockThread(tx, { threadId: run.thread_id, tenant: run.tenant });
-  if (one(await settling.isExpired(tx, { runId: run.run_id, epoch: run.epoch })) === undefined)
-    return { kind: "renewed" };
+  await lockThread(tx, { threadId: found.thread_id, tenant: found.tenant });
+  const run = one(await settling.holdExpired(tx, { runId: found.run_id, epoch: found.epoch }));
+  if (run === undefined) return { kind: "renewed" };
   if (isolates) return recordLoss(tx, { run, progressed });
   const error = { code: "worker_crashed", name: "WorkerCrashed", message: "its worker died while it ran" };
   return recordCrash(tx, { run, progressed, alone: false, error });

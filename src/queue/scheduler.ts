@@ -18,7 +18,9 @@ import { promoteHeadless } from "./reaper.ts";
 import { resumeRequest } from "./resume.ts";
 
 const escalationsPerPassMax = 50;
-const threadsPerPassMax = 100;
+const threadsPerPageMax = 100;
+const pagesPerPassMax = 20;
+const keysPerPageMax = 5_000;
 const deadLettersPerPassMax = 500;
 /** How long the stream of a finished stateless run can still be read. */
 export const temporarySecondsMax = 120;
@@ -26,11 +28,11 @@ export const temporarySecondsMax = 120;
 export const idempotencySecondsMax = 24 * 3600;
 /** How long a business key protects after its thread is gone. */
 export const businessKeySecondsMax = 400 * 24 * 3600;
-const effectsPerPassMax = 1_000;
+const effectsPerPageMax = 1_000;
 /** How long it can be read what became of a webhook. */
 const webhookDays = 30;
-const webhooksPerPassMax = 1_000;
-const storeItemsPerPassMax = 5_000;
+const webhooksPerPageMax = 1_000;
+const storeItemsPerPageMax = 5_000;
 
 const rethrow = (error: unknown): never => {
   throw error;
@@ -80,6 +82,8 @@ export interface Pruned {
   effects: number;
   /** Items of the store whose time to live is over. */
   items: number;
+  /** Deliveries that ended long ago. */
+  webhooks: number;
   /** Dead letters closed by age, and rows of discarded ones removed. */
   discarded: number;
   removed: number;
@@ -91,33 +95,59 @@ export interface Pruned {
  * dead letters: discarded when they are that old, removed when they have been discarded for as long.
  */
 export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}): Promise<Pruned> {
-  const old = await threads.expiredTemporary(db, {
-    olderThanSeconds: temporarySecondsMax,
-    limit: threadsPerPassMax,
-  });
-  for (const { threadId, tenant } of old) {
-    await deleteThread({ db, bus }, { threadId, tenant }).catch((error: unknown) => {
-      // Somebody deleted it, or started a run there just now.
-      if (!(error instanceof NotFound || error instanceof Conflict)) throw error;
-    });
-  }
-  const swept = await sweepThreads({ db, bus }, { limit: threadsPerPassMax });
-  const keys = await threads.pruneIdempotencyKeys(db, { olderThanSeconds: idempotencySecondsMax });
-  const forgotten = await pruneEffects(db, {
-    olderThanSeconds: businessKeySecondsMax,
-    limit: effectsPerPassMax,
-  });
-  await pruneDeliveries(db, { days: webhookDays, limit: webhooksPerPassMax });
-  const items = await sweepItems(db, { limit: storeItemsPerPassMax });
-  const letters = await pruneDeadLetters(db, deadLetterDays);
-  return {
-    threads: old.length,
-    swept,
-    keys: keys.length,
-    effects: forgotten.length,
-    items: items.length,
-    ...letters,
+  const errors: unknown[] = [];
+  const failed = (error: unknown): false => {
+    errors.push(error);
+    return false;
   };
+  /** Page after page while they are full. What fails does not keep the other parts from being done. */
+  const part = async (limit: number, page: (limit: number) => Promise<number>): Promise<number> => {
+    let removed = 0;
+    for (let n = 0; n < pagesPerPassMax; n += 1) {
+      const done = (await page(limit).catch(failed)) || 0;
+      removed += done;
+      if (done < limit) break;
+    }
+    return removed;
+  };
+  const pruned: Pruned = {
+    threads: await part(threadsPerPageMax, (limit) => pruneTemporary({ db, bus }, { limit, failed })),
+    swept: await part(threadsPerPageMax, (limit) => sweepThreads({ db, bus }, { limit, onError: failed })),
+    keys: await part(keysPerPageMax, async (limit) => {
+      return (await threads.pruneIdempotencyKeys(db, { olderThanSeconds: idempotencySecondsMax, limit }))
+        .length;
+    }),
+    effects: await part(effectsPerPageMax, async (limit) => {
+      return (await pruneEffects(db, { olderThanSeconds: businessKeySecondsMax, limit })).length;
+    }),
+    items: await part(storeItemsPerPageMax, async (limit) => (await sweepItems(db, { limit })).length),
+    webhooks: await part(webhooksPerPageMax, async (limit) => {
+      return (await pruneDeliveries(db, { days: webhookDays, limit })).length;
+    }),
+    ...((await pruneDeadLetters(db, deadLetterDays).catch(failed)) || { discarded: 0, removed: 0 }),
+  };
+  if (errors.length > 0) throw new AggregateError(errors, `${errors.length} things could not be pruned`);
+  return pruned;
+}
+
+async function pruneTemporary(
+  { db, bus }: Deps,
+  { limit, failed }: { limit: number; failed: (error: unknown) => false },
+): Promise<number> {
+  let removed = 0;
+  for (const { threadId, tenant } of await threads.expiredTemporary(db, {
+    olderThanSeconds: temporarySecondsMax,
+    limit,
+  })) {
+    try {
+      await deleteThread({ db, bus }, { threadId, tenant });
+      removed += 1;
+    } catch (error) {
+      // Somebody deleted it, or started a run there just now.
+      if (!(error instanceof NotFound || error instanceof Conflict)) failed(error);
+    }
+  }
+  return removed;
 }
 
 async function pruneDeadLetters(db: Database, days: number): Promise<{ discarded: number; removed: number }> {

@@ -2,7 +2,14 @@
 // written by the statement that ends it. Read next: src/db/queries/webhooks.ts, post.ts.
 import { Webhook } from "standardwebhooks";
 import type { Database } from "../db/pool.ts";
-import { type DeliveryRow, delivered, notDelivered, takeDeliveries } from "../db/queries/webhooks.ts";
+import {
+  type DeliveryRow,
+  type DueDelivery,
+  delivered,
+  deliveryContent,
+  notDelivered,
+  takeDeliveries,
+} from "../db/queries/webhooks.ts";
 import { one } from "../db/query.ts";
 import { retryAfterMs } from "../domain/retry-after.ts";
 import { storable } from "../domain/text.ts";
@@ -13,6 +20,10 @@ import { AddressRefused, type Answer, post } from "./post.ts";
 /** Seconds to wait after each attempt that failed, as Standard Webhooks advises; after the last one it is dead. */
 export const waitSeconds = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400] as const;
 const underWayMax = 20;
+/** So that a tenant whose receiver hangs does not hold up the others. */
+const underWayOfTenantMax = 5;
+/** One more than there are waits, and one for each time that a sender may have died with it. */
+const attemptsMax = 2 * (waitSeconds.length + 1);
 /** Longer than an attempt may take: whose sender has died is sent again then. */
 const holdSeconds = 60;
 const errorCharsMax = 500;
@@ -37,7 +48,8 @@ export class WebhookSender {
   readonly #options: WebhookOptions;
   readonly #signers: Webhook[];
   readonly #stopping = new AbortController();
-  readonly #underWay = new Set<Promise<void>>();
+  /** With their tenants. */
+  readonly #underWay = new Map<Promise<void>, string>();
 
   constructor(deps: Deps, options: WebhookOptions) {
     this.#deps = deps;
@@ -49,17 +61,27 @@ export class WebhookSender {
   async runOnce(): Promise<number> {
     const room = underWayMax - this.#underWay.size;
     if (room === 0) return 0;
-    const due = await takeDeliveries(this.#deps.db, { limit: room, holdSeconds });
+    const due = await takeDeliveries(this.#deps.db, {
+      limit: room,
+      holdSeconds,
+      without: this.#busyTenants(),
+      perTenantMax: underWayOfTenantMax,
+    });
     for (const delivery of due) {
       const sending = this.#send(delivery).finally(() => this.#underWay.delete(sending));
-      this.#underWay.add(sending);
+      this.#underWay.set(sending, delivery.tenant);
     }
     return due.length;
   }
 
+  /** Those with any under way: what they have now and what is taken is then bounded. */
+  #busyTenants(): string[] {
+    return [...new Set(this.#underWay.values())];
+  }
+
   /** Resolves when nothing is under way. */
   async settled(): Promise<void> {
-    await Promise.all(this.#underWay);
+    await Promise.all(this.#underWay.keys());
   }
 
   /** What is under way is broken off, and sent again by the next sender. */
@@ -69,11 +91,13 @@ export class WebhookSender {
   }
 
   /** Never rejects. */
-  async #send(delivery: DeliveryRow): Promise<void> {
+  async #send(delivery: DueDelivery): Promise<void> {
     const { db, log, metrics } = this.#deps;
     const { delivery_id: deliveryId, attempts, run_id } = delivery;
     try {
-      const failure = await this.#attempt(delivery);
+      const content = one(await deliveryContent(db, { deliveryId }));
+      if (content === undefined) return;
+      const failure = await this.#attempt(delivery, content);
       if (failure === null) {
         await delivered(db, { deliveryId });
         metrics.webhooks.inc({ outcome: "delivered" });
@@ -83,7 +107,7 @@ export class WebhookSender {
       const error = storable(failure.error, errorCharsMax);
       const told = { deliveryId, attempt: attempts, error, waitSeconds: failure.waitSeconds };
       const row = one(await notDelivered(db, told));
-      const outcome = row?.status === "dead" ? "dead" : "failed";
+      const outcome = row === "dead" ? "dead" : "failed";
       metrics.webhooks.inc({ outcome });
       if (outcome === "dead") log.warn({ delivery_id: deliveryId, run_id, error }, "a webhook is given up");
     } catch (error) {
@@ -93,9 +117,14 @@ export class WebhookSender {
   }
 
   /** Null when it was taken; else what was wrong and how long to wait, null where waiting does not help. */
-  async #attempt(delivery: DeliveryRow): Promise<{ error: string; waitSeconds: number | null } | null> {
-    const body = JSON.stringify(bodyOf(delivery, this.#deps.now()));
+  async #attempt(
+    delivery: DueDelivery,
+    content: Content,
+  ): Promise<{ error: string; waitSeconds: number | null } | null> {
     const wait = waitSeconds[delivery.attempts - 1] ?? null;
+    if (delivery.attempts > attemptsMax)
+      return { error: "its senders died each time they had it in hand", waitSeconds: null };
+    const body = bodyOf(content, this.#deps.now());
     try {
       const answer = await post(delivery.url, {
         body,
@@ -130,13 +159,16 @@ export class WebhookSender {
   }
 }
 
+type Content = Pick<DeliveryRow, "run" | "output">;
+
 /** As the Agent Server sends it: the run, its times, the thread's values, and the error of a run that failed. */
-function bodyOf({ run, output }: DeliveryRow, now: Date): Record<string, unknown> {
+function bodyOf({ run, output }: Content, now: Date): string {
   const { error, ...told } = run;
-  return {
+  const head = JSON.stringify({
     ...told,
     webhook_sent_at: now.toISOString(),
-    values: output === null ? null : (JSON.parse(output) as unknown),
     ...(error === null ? {} : { error }),
-  };
+  });
+  // The values are stored as JSON already, and may be large.
+  return `${head.slice(0, -1)},"values":${output ?? "null"}}`;
 }

@@ -7,7 +7,8 @@ import type { Ended } from "./held-runs.ts";
 /** What the child is told, and what it tells. */
 export type ToChild = { open: { url: string; workerId: string } } | { work: RunRow } | { stop: number };
 export interface FromChild {
-  /** Absent from the first message: it is ready. */
+  /** In the first message. Graph code may send messages of its own. */
+  ready?: true;
   ended?: { runId: string; epoch: number; outcome: Ended };
 }
 
@@ -75,7 +76,11 @@ export class IsolatedChild {
   static async start(program: ChildProgram): Promise<IsolatedChild> {
     const child = new IsolatedChild(program);
     child.#send({ open: { url: program.url, workerId: program.workerId } });
-    const ready = new Promise<null>((resolve) => child.#process.once("message", () => resolve(null)));
+    const ready = new Promise<null>((resolve) =>
+      child.#process.on("message", (message) => {
+        if ((message as FromChild | null)?.ready === true) resolve(null);
+      }),
+    );
     const late = sleep(readyMillisMax, "was not ready in time", { ref: false });
     const failed = await Promise.race([ready, child.#exited, late]);
     if (failed === null) return child;
@@ -90,6 +95,8 @@ export class IsolatedChild {
 
   /** Hands it a claimed run, and waits for the run's outcome or for the death of the process. */
   async work(run: RunRow): Promise<{ ended: Ended } | { died: Death }> {
+    // What an earlier run wrote is not this one's to show.
+    this.#stderr = "";
     let listener: (message: unknown) => void = () => undefined;
     const ended = new Promise<{ ended: Ended }>((resolve) => {
       listener = (message) => {

@@ -55,6 +55,28 @@ describe("a fork to a point before an effect", () => {
     },
   );
 
+  it("is refused as well when the point stands in the configurable, as LangGraph's own config has it", async () => {
+    const checkpoint_id = await onto("pay");
+    const asked = client.runs.create(thread, "any", { config: { configurable: { checkpoint_id } } });
+    await expect(asked).rejects.toMatchObject({ status: 409 });
+  });
+
+  it("in the configurable of one run is not kept for the next", async () => {
+    const configurable = { checkpoint_id: await onto("pay"), holdfast_effects: "reuse", tone: "dry" };
+    const forked = await client.runs.create(thread, "any", { config: { configurable } });
+    await client.runs.join(thread, forked.run_id);
+    const kept = (await client.threads.get(thread)).config as { configurable: object };
+    expect(kept.configurable).toEqual({ tone: "dry" });
+    const next = await client.runs.create(thread, "any", { input: { log: ["next"] } });
+    await client.runs.join(thread, next.run_id);
+    const { values } = await client.threads.getState<{ log: string[] }>(thread);
+    expect(values.log.slice(0, 1)).toEqual(["in"]);
+    expect(values.log).toContain("next");
+    await expect(
+      client.runs.create(thread, "any", { config: { configurable: { checkpoint_id: 7 } } } as never),
+    ).rejects.toMatchObject({ status: 422 });
+  });
+
   it.each(["reuse", "repeat"])(
     "with %s is accepted, and the ledger finds that on the run alone",
     async (policy) => {

@@ -43,6 +43,12 @@ async function send(by = sender()): Promise<number> {
   return taken;
 }
 
+async function until(holds: () => boolean): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!holds() && Date.now() < deadline) await new Promise((resolve) => setImmediate(resolve));
+  expect(holds()).toBe(true);
+}
+
 const view = { values: { answer: 42 }, interrupts: {}, parked: false };
 const success: Outcome = { kind: "success", view, questions: [], graphVersion: "1" };
 
@@ -266,6 +272,29 @@ describe("an address inside", () => {
 });
 
 describe("senders", () => {
+  it("do not let one tenant's dead receiver hold up the others", async () => {
+    const dead = await startReceiver();
+    dead.answer = () => undefined;
+    const alive = await startReceiver();
+    for (let n = 0; n < 30; n += 1) await ended(dead.url);
+    pass(1);
+    await ended(alive.url, success, "somebody else");
+    const by = sender();
+    expect(await by.runOnce()).toBe(6);
+    await until(() => alive.received.length === 1);
+    expect(await by.runOnce(), "no more of the tenant whose receiver hangs").toBe(0);
+    await by.stop();
+  });
+
+  it("give up what they have died with again and again", async () => {
+    await ended((await startReceiver()).url);
+    await runtime.db.query({ text: "update holdfast.webhook_deliveries set attempts = 20", values: [] });
+    await send();
+    expect(await outbox()).toMatchObject([
+      { status: "dead", error: expect.stringContaining("senders died") },
+    ]);
+  });
+
   it("that look at the same time tell each end once", async () => {
     const receiver = await startReceiver();
     for (let n = 0; n < 5; n += 1) await ended(receiver.url);
@@ -278,7 +307,9 @@ describe("senders", () => {
   it("that die with a delivery in hand are followed by another a minute later", async () => {
     const receiver = await startReceiver();
     await ended(receiver.url);
-    expect(await takeDeliveries(runtime.db, { limit: 20, holdSeconds: 60 })).toHaveLength(1);
+    expect(
+      await takeDeliveries(runtime.db, { limit: 20, holdSeconds: 60, without: [], perTenantMax: 5 }),
+    ).toHaveLength(1);
     expect(await send()).toBe(0);
     pass(60);
     expect(await send()).toBe(1);

@@ -16,6 +16,6 @@ create table holdfast.webhook_deliveries (
   created_at timestamptz not null default holdfast.now(),
   ended_at timestamptz
 );
-create index webhook_deliveries_due on holdfast.webhook_deliveries (due_at) where status = 'pending';
+create index webhook_deliveries_due on holdfast.webhook_deliveries (tenant, due_at) where status = 'pending';
 create index webhook_deliveries_of_tenant on holdfast.webhook_deliveries (tenant, status, created_at desc);
 create index webhook_deliveries_ended on holdfast.webhook_deliveries (ended_at) where status <> 'pending';

@@ -140,16 +140,24 @@ export const countCrons = query({
 });
 
 export type DueCron = CronRow & { next_run_date: Date; now: Date };
+export type DueTick = Pick<
+  DueCron,
+  "cron_id" | "tenant" | "thread_id" | "next_run_date" | "schedule" | "timezone" | "end_time" | "now"
+>;
 const asDue = (raw: Record<string, unknown>): DueCron => raw as unknown as DueCron;
 
-/** Of all tenants, the one that waits longest first. */
+/** A few of each tenant, those that wait longest first; what their runs are to get is read with the tick. */
 export const dueCrons = query({
   name: "cron.due",
   text: `
-select *, holdfast.now() as now from holdfast.crons
- where next_run_date <= holdfast.now() order by next_run_date, cron_id limit $1`,
-  values: (p: { limit: number }) => [p.limit],
-  row: asDue,
+select c.*, holdfast.now() as now
+  from (select distinct tenant from holdfast.crons where next_run_date <= (select holdfast.now())) t
+ cross join lateral (
+   select cron_id, tenant, thread_id, next_run_date, schedule, timezone, end_time from holdfast.crons
+    where tenant = t.tenant and next_run_date <= (select holdfast.now()) order by next_run_date, cron_id limit $2) c
+ order by c.next_run_date, c.cron_id limit $1`,
+  values: (p: { limit: number; perTenantMax: number }) => [p.limit, p.perTenantMax],
+  row: (raw) => raw as unknown as DueTick,
 });
 
 interface Tick {

@@ -259,10 +259,12 @@ select distinct b.thread_id, b.tenant from holdfast.runs b
   row: (raw) => ({ threadId: raw.thread_id as string, tenant: raw.tenant as string }),
 });
 
-/** Whether this holder's lease has really run out, seen again under the thread's lock. */
-export const isExpired = query({
-  name: "reap.is_expired",
-  text: `select 1 from holdfast.runs where run_id = $1 and epoch = $2 and status = 'running' and lease_until < holdfast.now()`,
+/** The run when this holder's lease has really run out, seen again under the thread's lock; it cannot be renewed any more. */
+export const holdExpired = query({
+  name: "reap.hold_expired",
+  text: `
+select * from holdfast.runs
+ where run_id = $1 and epoch = $2 and status = 'running' and lease_until < holdfast.now() for no key update`,
   values: (p: Lease) => [p.runId, p.epoch],
-  row: () => true,
+  row: asRun,
 });

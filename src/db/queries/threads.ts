@@ -58,7 +58,8 @@ select *, count(*) over () as total from holdfast.threads ${where}
   case when $6 = 'state_updated_at' and $7 then state_updated_at end desc,
   case when $6 = 'state_updated_at' and not $7 then state_updated_at end,
   case when $6 = 'status' and $7 then status end desc, case when $6 = 'status' and not $7 then status end,
-  case when $6 = 'thread_id' and $7 then thread_id end desc, case when $6 = 'thread_id' and not $7 then thread_id end
+  case when $6 = 'thread_id' and $7 then thread_id end desc, case when $6 = 'thread_id' and not $7 then thread_id end,
+  thread_id
  limit $8 offset $9`,
   values: (p: ThreadSearch) => [...filterValues(p), p.sortBy, p.descending, p.limit, p.offset],
   row: (raw) => ({ thread: asThread(raw), total: raw.total as number }),
@@ -129,14 +130,17 @@ select r.thread_id, r.tenant from holdfast.runs r
                          or (o.status in ('error', 'timeout') and o.discarded_at is null)))
    and not exists (select 1 from holdfast.escalations e where e.thread_id = r.thread_id and e.status = 'open')
    and not exists (select 1 from holdfast.effects f where f.thread_id = r.thread_id and f.state in ('dispatched', 'unknown', 'escalated'))
- limit $2`,
+ order by r.finished_at limit $2`,
   values: (p: { olderThanSeconds: number; limit: number }) => [p.olderThanSeconds, p.limit],
   row: (raw) => ({ threadId: raw.thread_id as string, tenant: raw.tenant as string }),
 });
 
 export const pruneIdempotencyKeys = query({
   name: "idempotency.prune",
-  text: `delete from holdfast.idempotency_keys where created_at < holdfast.now() - $1 * interval '1 second' returning key`,
-  values: (p: { olderThanSeconds: number }) => [p.olderThanSeconds],
+  text: `
+delete from holdfast.idempotency_keys where ctid in (
+  select ctid from holdfast.idempotency_keys where created_at < holdfast.now() - $1 * interval '1 second' limit $2)
+returning key`,
+  values: (p: { olderThanSeconds: number; limit: number }) => [p.olderThanSeconds, p.limit],
   row: (raw) => raw.key as string,
 });

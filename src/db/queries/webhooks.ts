@@ -19,7 +19,13 @@ export interface DeliveryRow {
   created_at: Date;
   ended_at: Date | null;
 }
-const asDelivery = (raw: Record<string, unknown>): DeliveryRow => raw as unknown as DeliveryRow;
+
+/** What callers are shown: all but the content. */
+export type ShownDelivery = Omit<DeliveryRow, "tenant" | "run" | "output">;
+const shownColumns =
+  "delivery_id, run_id, thread_id, url, status, attempts, due_at, error, created_at, ended_at";
+const asShown = (raw: Record<string, unknown>): ShownDelivery => raw as unknown as ShownDelivery;
+const asStatus = (raw: Record<string, unknown>): DeliveryStatus => raw.status as DeliveryStatus;
 
 /** Follows `ended`, the runs that a statement has ended: a delivery for each that asked for one. */
 export const notingWebhooks = `
@@ -32,18 +38,43 @@ noted as (
          output
     from ended where kind = 'graph' and kwargs->>'webhook' is not null)`;
 
-/** Takes what is due, and puts it off by the time one attempt may take: nobody else sends it meanwhile. */
+export type DueDelivery = Pick<DeliveryRow, "delivery_id" | "tenant" | "run_id" | "url" | "attempts">;
+
+/**
+ * Takes what is due, a few of each tenant, and puts it off by the time one attempt may take: nobody else sends it
+ * meanwhile. Tenants in `without` have their share under way.
+ */
 export const takeDeliveries = query({
   name: "webhook.take",
   text: `
+with due as materialized (
+  select d.delivery_id
+    from (select distinct tenant from holdfast.webhook_deliveries
+           where status = 'pending' and due_at <= (select holdfast.now()) and tenant <> all ($3::text[])) t
+   cross join lateral (
+     select delivery_id from holdfast.webhook_deliveries
+      where tenant = t.tenant and status = 'pending' and due_at <= (select holdfast.now())
+      order by due_at limit $4 for update skip locked) d
+   limit $1)
 update holdfast.webhook_deliveries d
    set attempts = d.attempts + 1, due_at = holdfast.now() + $2 * interval '1 second'
-  from (select delivery_id from holdfast.webhook_deliveries
-         where status = 'pending' and due_at <= (select holdfast.now())
-         order by due_at limit $1 for update skip locked) as due
- where d.delivery_id = due.delivery_id and d.status = 'pending' returning d.*`,
-  values: (p: { limit: number; holdSeconds: number }) => [p.limit, p.holdSeconds],
-  row: asDelivery,
+  from due where d.delivery_id = due.delivery_id and d.status = 'pending'
+returning d.delivery_id, d.tenant, d.run_id, d.url, d.attempts`,
+  values: (p: { limit: number; holdSeconds: number; without: readonly string[]; perTenantMax: number }) => [
+    p.limit,
+    p.holdSeconds,
+    p.without,
+    p.perTenantMax,
+  ],
+  row: (raw) => raw as unknown as DueDelivery,
+});
+
+/** What is sent: read for one delivery at a time, for the values of a thread may be large. */
+export const deliveryContent = query({
+  name: "webhook.content",
+  text: "select run, output from holdfast.webhook_deliveries where delivery_id = $1 and status = 'pending'",
+  values: (p: { deliveryId: string }) => [p.deliveryId],
+  row: (raw) => raw as unknown as Pick<DeliveryRow, "run" | "output">,
 });
 
 interface Attempt {
@@ -56,9 +87,9 @@ export const delivered = query({
   name: "webhook.delivered",
   text: `
 update holdfast.webhook_deliveries set status = 'delivered', error = null, ended_at = holdfast.now()
- where delivery_id = $1 and status = 'pending' returning *`,
+ where delivery_id = $1 and status = 'pending' returning status`,
   values: (p: Pick<Attempt, "deliveryId">) => [p.deliveryId],
-  row: asDelivery,
+  row: asStatus,
 });
 
 /** Sent again after `waitSeconds`; never again without one. */
@@ -69,20 +100,20 @@ update holdfast.webhook_deliveries
    set status = case when $4::float8 is null then 'dead' else 'pending' end, error = $3,
        due_at = holdfast.now() + coalesce($4::float8, 0) * interval '1 second',
        ended_at = case when $4::float8 is null then holdfast.now() end
- where delivery_id = $1 and attempts = $2 and status = 'pending' returning *`,
+ where delivery_id = $1 and attempts = $2 and status = 'pending' returning status`,
   values: (p: Attempt & { error: string; waitSeconds: number | null }) => [
     p.deliveryId,
     p.attempt,
     p.error,
     p.waitSeconds,
   ],
-  row: asDelivery,
+  row: asStatus,
 });
 
 export const listDeliveries = query({
   name: "webhook.list",
   text: `
-select * from holdfast.webhook_deliveries
+select ${shownColumns} from holdfast.webhook_deliveries
  where tenant = $1 and ($2::text is null or status = $2) and ($3::uuid is null or run_id = $3)
  order by created_at desc, delivery_id limit $4 offset $5`,
   values: (p: {
@@ -92,7 +123,7 @@ select * from holdfast.webhook_deliveries
     limit: number;
     offset: number;
   }) => [p.tenant, p.status, p.runId, p.limit, p.offset],
-  row: asDelivery,
+  row: asShown,
 });
 
 /** A dead delivery begins anew, under the same id. */
@@ -101,9 +132,9 @@ export const redriveDelivery = query({
   text: `
 update holdfast.webhook_deliveries
    set status = 'pending', attempts = 0, due_at = holdfast.now(), ended_at = null
- where delivery_id = $1 and tenant = $2 and status = 'dead' returning *`,
+ where delivery_id = $1 and tenant = $2 and status = 'dead' returning ${shownColumns}`,
   values: (p: { deliveryId: string; tenant: string }) => [p.deliveryId, p.tenant],
-  row: asDelivery,
+  row: asShown,
 });
 
 export const pruneDeliveries = query({

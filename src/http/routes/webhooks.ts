@@ -1,11 +1,6 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import {
-  type DeliveryRow,
-  deliveryStatuses,
-  listDeliveries,
-  redriveDelivery,
-} from "../../db/queries/webhooks.ts";
+import { deliveryStatuses, listDeliveries, redriveDelivery } from "../../db/queries/webhooks.ts";
 import { one } from "../../db/query.ts";
 import { NotFound } from "../../domain/errors.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
@@ -29,14 +24,12 @@ export function webhookRoutes(deps: HttpDeps): Hono<HttpEnv> {
 async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
   const { status, run_id, limit, offset } = readQuery(c, deliveriesQuery);
   const filter = { tenant: tenantOf(c), status: status ?? null, runId: run_id ?? null };
-  return c.json((await listDeliveries(db, { ...filter, limit, offset })).map(shown));
+  return c.json(await listDeliveries(db, { ...filter, limit, offset }));
 }
 
 async function redrive({ db }: HttpDeps, c: RequestContext): Promise<Response> {
   const deliveryId = pathId(c, "delivery_id");
   const row = one(await redriveDelivery(db, { deliveryId, tenant: tenantOf(c) }));
   if (row === undefined) throw new NotFound(`No webhook ${deliveryId} was given up`);
-  return c.json(shown(row), 202);
+  return c.json(row, 202);
 }
-
-const shown = ({ tenant: _tenant, run: _run, output: _output, ...told }: DeliveryRow): object => told;

@@ -21,6 +21,13 @@ const streamMode = z.enum(streamModes);
 const names = z.array(z.string().max(nameCharsMax)).max(listMax);
 const breakpoints = z.union([z.literal("*"), names]);
 
+const checkpointText = z.string().max(4 * nameCharsMax);
+export const checkpointRef = z.object({
+  checkpoint_id: checkpointText.nullish(),
+  checkpoint_ns: checkpointText.nullish(),
+  checkpoint_map: z.record(z.string(), z.string()).nullish(),
+});
+
 /** Keys of this form are LangGraph's and ours: a caller who sets them takes over the runtime. */
 const ownKey = /^__/;
 const keptConfigurable = openRecord.superRefine((value, ctx) => {
@@ -29,6 +36,8 @@ const keptConfigurable = openRecord.superRefine((value, ctx) => {
   }
 });
 const configurable = keptConfigurable.superRefine((value, ctx) => {
+  for (const issue of checkpointRef.safeParse(value).error?.issues ?? [])
+    ctx.addIssue({ code: "custom", path: issue.path, message: issue.message });
   const policy = value[effectsPolicyKey];
   if (policy === undefined || effectsPolicies.some((known) => known === policy)) return;
   ctx.addIssue({ code: "custom", path: [effectsPolicyKey], message: `one of ${effectsPolicies.join(", ")}` });
@@ -64,19 +73,13 @@ export const stateCommand = command.extend({
   resume: z.null("a state update answers no question: leave it out").optional(),
 });
 
-const checkpointText = z.string().max(4 * nameCharsMax);
-export const checkpointRef = z.object({
-  checkpoint_id: checkpointText.nullish(),
-  checkpoint_ns: checkpointText.nullish(),
-  checkpoint_map: z.record(z.string(), z.string()).nullish(),
-});
-
 const urlCharsMax = 2_048;
 /** Where the end of the run is told. A password in it would stand in every answer that shows the run. */
 const webhook = z
   .url({ protocol: /^https?$/, message: "expected an http or https URL" })
   .max(urlCharsMax)
-  .refine((text) => !/^https?:\/\/[^/]*@/.test(text), "a URL with a user or password is not taken");
+  .refine((text) => !/^https?:\/\/[^/]*@/.test(text), "a URL with a user or password is not taken")
+  .transform((text) => new URL(text).href);
 
 /** `POST …/runs`. Fields we do not know are left out, as the Agent Server does; weaker durability gets ours. */
 export const runBody = z.object({
