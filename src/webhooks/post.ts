@@ -38,19 +38,39 @@ export async function post(
     allowPrivateIPAddress: allowPrivate,
     allowMetaIPAddress: allowPrivate,
   });
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(attemptMillisMax)]);
-  const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
-    const request = (secure ? https : http).request(
-      url,
-      { method: "POST", headers, agent, signal: limit },
-      resolve,
-    );
-    request.on("error", (error) => reject(limit.aborted ? late(limit) : refusal(error)));
-    request.end(body);
-  });
-  await readOut(response);
-  const { statusCode = 0, headers: told } = response;
-  return { status: statusCode, header: (name) => told[name]?.toString() };
+  const limit = limited(signal);
+  try {
+    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      const asking = { method: "POST", headers, agent, signal: limit.signal };
+      const request = (secure ? https : http).request(url, asking, resolve);
+      request.on("error", (error) => reject(limit.signal.aborted ? limit.signal.reason : refusal(error)));
+      request.end(body);
+    });
+    await readOut(response);
+    const { statusCode = 0, headers: told } = response;
+    return { status: statusCode, header: (name) => told[name]?.toString() };
+  } finally {
+    limit.leave();
+  }
+}
+
+/** Aborts with the outer signal, and when an attempt may take no longer. (AbortSignal.any may be collected with its timeout.) */
+function limited(outer: AbortSignal): { signal: AbortSignal; leave(): void } {
+  const controller = new AbortController();
+  const stop = (): void => controller.abort(outer.reason);
+  const late = setTimeout(
+    () => controller.abort(new Error(`no answer within ${attemptMillisMax} ms`)),
+    attemptMillisMax,
+  );
+  if (outer.aborted) stop();
+  outer.addEventListener("abort", stop, { once: true });
+  return {
+    signal: controller.signal,
+    leave() {
+      clearTimeout(late);
+      outer.removeEventListener("abort", stop);
+    },
+  };
 }
 
 /** The status counts, also when the rest of the answer is too long, too slow or torn. */
@@ -65,11 +85,6 @@ async function readOut(response: http.IncomingMessage): Promise<void> {
     response.destroy();
   }
 }
-
-const late = ({ reason }: AbortSignal): Error =>
-  (reason as Error).name === "TimeoutError"
-    ? new Error(`no answer within ${attemptMillisMax} ms`)
-    : (reason as Error);
 
 const refusal = (error: Error): Error =>
   / is not allowed\. Because/.test(error.message) ? new AddressRefused(error.message) : error;

@@ -17,7 +17,7 @@ async function started(onWork: string): Promise<{ child: IsolatedChild; pid: num
     `import { writeFileSync } from "node:fs";
      writeFileSync(process.argv[2], String(process.pid));
      process.on("message", (message) => {
-       if ("open" in message) process.send({});
+       if ("open" in message) process.send({ ready: true });
        if ("work" in message) { ${onWork} }
      });`,
   );
