@@ -12,6 +12,7 @@ import { assistantRoutes } from "./routes/assistants.ts";
 import { breakerRoutes } from "./routes/breakers.ts";
 import { cronRoutes } from "./routes/crons.ts";
 import { deadLetterRoutes } from "./routes/dead-letters.ts";
+import { docsRoutes } from "./routes/docs.ts";
 import { escalationRoutes } from "./routes/escalations.ts";
 import { graphRoutes } from "./routes/graphs.ts";
 import { inspectRoutes } from "./routes/inspect.ts";
@@ -44,6 +45,7 @@ const routeGroups = [
   breakerRoutes,
   inspectRoutes,
   webhookRoutes,
+  docsRoutes,
 ];
 
 export function createApp(deps: HttpDeps): Hono<HttpEnv> {

@@ -12,8 +12,8 @@ const keyForm = /^hf_([0-9a-f]{8})_[A-Za-z0-9_-]{43}$/;
 const cacheMillis = 5_000;
 
 const anonymous: Principal = { name: "anonymous", tenant: "default" };
-/** What load balancers and clients ask before they have a key. */
-const openPaths = new Set(["/livez", "/readyz", "/info"]);
+/** What load balancers, clients and browsers ask before they have a key: nothing of a tenant is in it. */
+const openPaths = new Set(["/livez", "/readyz", "/info", "/openapi.json", "/docs"]);
 
 const hashOf = (key: string): Buffer => createHash("sha256").update(key).digest();
 

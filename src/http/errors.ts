@@ -125,9 +125,10 @@ function problem({ status, message, issues, detail, headers }: Answer): Response
 const detailMembers = (detail: object): Record<string, unknown> =>
   "effects" in detail ? { effects: detail.effects } : { winner: detail };
 
-const titles: Record<number, string> = {
+export const titles: Readonly<Record<number, string>> = {
   400: "Bad Request",
   401: "Unauthorized",
+  403: "Forbidden",
   404: "Not Found",
   409: "Conflict",
   413: "Content Too Large",
@@ -137,5 +138,7 @@ const titles: Record<number, string> = {
   503: "Service Unavailable",
 };
 
-const ownRoutes = /^\/(escalations|dead-letters|breakers)(\/|$)|^\/threads\/[^/]+\/(effects|explain)$/;
+const ownRoutes =
+  /^\/(escalations|dead-letters|breakers|webhooks)(\/|$)|^\/threads\/[^/]+\/(effects|explain)$/;
+/** Whether errors of this route are problem details. */
 export const isOwnRoute = (path: string): boolean => ownRoutes.test(path);

@@ -1,42 +1,17 @@
 import { Hono } from "hono";
-import { z } from "zod";
 import { getEscalation, listEscalations } from "../../db/queries/escalations.ts";
 import type { EscalationRow, RunRow } from "../../db/queries/rows.ts";
 import { one } from "../../db/query.ts";
 import { InvalidInput, NotFound } from "../../domain/errors.ts";
-import {
-  escalationStatuses,
-  type HumanInterrupt,
-  type HumanResponse,
-  isHumanInterrupt,
-  responseTypes,
-} from "../../domain/escalation.ts";
+import { type HumanInterrupt, type HumanResponse, isHumanInterrupt } from "../../domain/escalation.ts";
 import { decideEscalation } from "../../queue/answer.ts";
 import { decideStuck } from "../../queue/decide-stuck.ts";
 import { resumeRequest } from "../../queue/resume.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { presentEscalation, presentRun } from "../present.ts";
-import { limit, offset, pathId, readQuery, shortText, uuid } from "../schemas/common.ts";
-
-const listSizeDefault = 50;
-const commentCharsMax = 10_000;
-
-const listQuery = z.object({
-  status: z.enum(escalationStatuses).optional(),
-  thread_id: uuid.optional(),
-  graph_id: shortText.optional(),
-  limit: limit.default(listSizeDefault),
-  offset,
-});
-
-const decideBody = z.object({
-  decision: z.enum(responseTypes).nullish(),
-  args: z.unknown().optional(),
-  comment: z.string().max(commentCharsMax).nullish(),
-  resume: z.unknown().optional(),
-});
-type DecideBody = z.infer<typeof decideBody>;
+import { pathId, readQuery } from "../schemas/common.ts";
+import { type DecideBody, decideBody, escalationsQuery } from "../schemas/escalation.ts";
 
 /** The inbox: questions that runs stopped at, and their answers. */
 export function escalationRoutes(deps: HttpDeps): Hono<HttpEnv> {
@@ -48,7 +23,7 @@ export function escalationRoutes(deps: HttpDeps): Hono<HttpEnv> {
 }
 
 async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
-  const { status, thread_id, graph_id, ...page } = readQuery(c, listQuery);
+  const { status, thread_id, graph_id, ...page } = readQuery(c, escalationsQuery);
   const found = await listEscalations(db, {
     tenant: tenantOf(c),
     status: status ?? null,

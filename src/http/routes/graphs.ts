@@ -1,12 +1,10 @@
 import { Hono } from "hono";
-import { z } from "zod";
 import type { Graph } from "../../engine/registry.ts";
 import { type GraphSchemas, schemasOf, subgraphSchemas } from "../../engine/schemas.ts";
 import type { HttpDeps, HttpEnv, RequestContext } from "../deps.ts";
+import { drawingQuery } from "../schemas/assistant.ts";
 import { flag, readQuery } from "../schemas/common.ts";
 import { assistantOf } from "./assistants.ts";
-
-const xrayLevelsMax = 32;
 
 /** What an assistant's graph looks like: drawn, and as schemas. */
 export function graphRoutes(deps: HttpDeps): Hono<HttpEnv> {
@@ -26,12 +24,6 @@ async function graphOf(deps: HttpDeps, c: RequestContext): Promise<{ graphId: st
     graph: await deps.registry.open(graphId, { configurable: config.configurable ?? {} }),
   };
 }
-
-/** How many levels of subgraphs are drawn: a number, or all of them. */
-const levels = z.string().regex(/^\d+$/).transform(Number).pipe(z.number().max(xrayLevelsMax));
-const drawingQuery = z.object({
-  xray: z.union([levels, z.enum(["true", "yes", "false", "no", ""])]).optional(),
-});
 
 async function drawing(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const { xray: asked } = readQuery(c, drawingQuery);

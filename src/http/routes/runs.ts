@@ -1,5 +1,4 @@
 import { Hono } from "hono";
-import { z } from "zod";
 import { lastSeq } from "../../db/queries/events.ts";
 import type { RunRow } from "../../db/queries/rows.ts";
 import { getRun, listRuns, openRunsOf } from "../../db/queries/runs.ts";
@@ -9,15 +8,20 @@ import { NotFound } from "../../domain/errors.ts";
 import { isTerminal, type RunStatus, runStatuses, wireStatus } from "../../domain/run.ts";
 import { cancelRun, deleteRun } from "../../queue/cancel.ts";
 import { acceptRun } from "../accept.ts";
-import { parseInput, readBody, readInput } from "../body.ts";
+import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { presentRun } from "../present.ts";
-import { flag, limit, offset, pageSizeDefault, pageSizeMax, pathId, readQuery } from "../schemas/common.ts";
-import { cancelManyBody, cancelQuery, type RunBody, runBody, wireRunStatuses } from "../schemas/run.ts";
+import { flag, pageSizeMax, pathId, readQuery } from "../schemas/common.ts";
+import {
+  batchBody,
+  cancelManyBody,
+  cancelQuery,
+  listRunsQuery,
+  type RunBody,
+  runBody,
+} from "../schemas/run.ts";
 import { positionOf, streamRun } from "../sse.ts";
 import { type RunName, respondAtEnd, waitForEnd } from "../wait.ts";
-
-const batchMax = 100;
 
 /** Runs of a thread, and runs that bring their own (`/runs…`): the same handlers, with or without a thread id. */
 export function runRoutes(deps: HttpDeps): Hono<HttpEnv> {
@@ -62,8 +66,7 @@ async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
 }
 
 async function createBatch(deps: HttpDeps, c: RequestContext): Promise<Response> {
-  const schema = z.array(runBody).max(batchMax);
-  const bodies = parseInput(schema, await readBody(c, deps.config.bodyBytesMax));
+  const bodies = await readInput(c, batchBody, deps.config.bodyBytesMax);
   const runs: RunRow[] = [];
   for (const body of bodies) {
     const { run } = await acceptRun(deps, {
@@ -117,15 +120,9 @@ async function runOf({ db }: HttpDeps, c: RequestContext): Promise<RunRow> {
   return run;
 }
 
-const listQuery = z.object({
-  limit: limit.default(pageSizeDefault),
-  offset,
-  status: z.enum(wireRunStatuses).optional(),
-});
-
 async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
   const threadId = pathId(c, "thread_id");
-  const { status, ...page } = readQuery(c, listQuery);
+  const { status, ...page } = readQuery(c, listRunsQuery);
   const statuses =
     status === undefined ? null : runStatuses.filter((inner: RunStatus) => wireStatus(inner) === status);
   if (one(await getThread(db, { threadId, tenant: tenantOf(c) })) === undefined) {

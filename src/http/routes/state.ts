@@ -1,12 +1,12 @@
 import { Hono } from "hono";
-import { z } from "zod";
+import type { z } from "zod";
 import { graphIdOf, readHistory, readState } from "../../engine/state.ts";
 import { updateState } from "../../engine/state-update.ts";
 import { parseInput, readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";
-import { flag, limit, pageSizeDefault, readQuery, shortText } from "../schemas/common.ts";
-import { historyBody, stateAtBody, updateStateBody } from "../schemas/thread.ts";
+import { flag, pageSizeDefault, readQuery, shortText } from "../schemas/common.ts";
+import { historyBody, historyQuery, stateAtBody, updateStateBody } from "../schemas/thread.ts";
 import { threadOf } from "./threads.ts";
 
 export function stateRoutes(deps: HttpDeps): Hono<HttpEnv> {
@@ -53,8 +53,6 @@ async function update(deps: HttpDeps, c: RequestContext): Promise<Response> {
   deps.bus.publish("run", thread.thread_id);
   return c.json({ checkpoint });
 }
-
-const historyQuery = z.object({ limit: limit.default(pageSizeDefault), before: shortText.optional() });
 
 async function history(
   deps: HttpDeps,

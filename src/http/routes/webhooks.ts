@@ -1,17 +1,10 @@
 import { Hono } from "hono";
-import { z } from "zod";
-import { deliveryStatuses, listDeliveries, redriveDelivery } from "../../db/queries/webhooks.ts";
+import { listDeliveries, redriveDelivery } from "../../db/queries/webhooks.ts";
 import { one } from "../../db/query.ts";
 import { NotFound } from "../../domain/errors.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
-import { limit, offset, pageSizeDefault, pathId, readQuery, uuid } from "../schemas/common.ts";
-
-const deliveriesQuery = z.object({
-  status: z.enum(deliveryStatuses).optional(),
-  run_id: uuid.optional(),
-  limit: limit.default(pageSizeDefault),
-  offset,
-});
+import { pathId, readQuery } from "../schemas/common.ts";
+import { deliveriesQuery } from "../schemas/webhook.ts";
 
 /** What became of webhooks, and another try for those that were given up. */
 export function webhookRoutes(deps: HttpDeps): Hono<HttpEnv> {

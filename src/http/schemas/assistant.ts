@@ -5,6 +5,7 @@ import { assistantConfig } from "./run.ts";
 const descriptionCharsMax = 4_096;
 const versionMax = 2_147_483_647;
 const selectMax = 20;
+const xrayLevelsMax = 32;
 
 const description = z
   .string()
@@ -47,4 +48,10 @@ export const searchAssistantsBody = countAssistantsBody.extend({
   sort_by: z.enum(["assistant_id", "graph_id", "name", "created_at", "updated_at"]).nullish(),
   sort_order: z.enum(["asc", "desc"]).nullish(),
   select: z.array(shortText).max(selectMax).nullish(),
+});
+
+/** How many levels of subgraphs are drawn: a number, or all of them. */
+const levels = z.string().regex(/^\d+$/).transform(Number).pipe(z.number().max(xrayLevelsMax));
+export const drawingQuery = z.object({
+  xray: z.union([levels, z.enum(["true", "yes", "false", "no", ""])]).optional(),
 });

@@ -13,10 +13,12 @@ export const nameCharsMax = 256;
 export const uuid = z.guid("Invalid uuid").transform((id) => id.toLowerCase());
 
 const record = z.record(z.string(), z.unknown());
-export const metadata = record.refine(
-  (value) => Buffer.byteLength(JSON.stringify(value)) <= metadataBytesMax,
-  `metadata may have ${metadataBytesMax} bytes at most`,
-);
+export const metadata = record
+  .refine(
+    (value) => Buffer.byteLength(JSON.stringify(value)) <= metadataBytesMax,
+    `metadata may have ${metadataBytesMax} bytes at most`,
+  )
+  .describe(`${metadataBytesMax} bytes at most, as JSON`);
 export const openRecord = record;
 export const limit = z.coerce.number().int().min(1).max(pageSizeMax);
 export const offset = z.coerce.number().int().min(0).max(offsetMax).default(0);

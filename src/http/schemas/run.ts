@@ -1,10 +1,11 @@
 import { z } from "zod";
 import { cancelActions, effectsPolicies, effectsPolicyKey, multitaskStrategies } from "../../domain/run.ts";
-import { metadata, nameCharsMax, openRecord, uuid } from "./common.ts";
+import { limit, metadata, nameCharsMax, offset, openRecord, pageSizeDefault, uuid } from "./common.ts";
 
 export const recursionLimitMax = 10_000;
 export const afterSecondsMax = 365 * 24 * 3600;
 const listMax = 100;
+const batchMax = 100;
 
 const streamModes = [
   "values",
@@ -82,34 +83,43 @@ const webhook = z
   .transform((text) => new URL(text).href);
 
 /** `POST …/runs`. Fields we do not know are left out, as the Agent Server does; weaker durability gets ours. */
-export const runBody = z.object({
-  assistant_id: z.string().min(1).max(nameCharsMax),
-  input: z.unknown().optional(),
-  command: command.nullish(),
-  config: config.nullish(),
-  context: openRecord.nullish(),
-  metadata: metadata.nullish(),
-  checkpoint_id: checkpointText.nullish(),
-  checkpoint: checkpointRef.nullish(),
-  webhook: webhook.nullish(),
-  interrupt_before: breakpoints.nullish(),
-  interrupt_after: breakpoints.nullish(),
-  stream_mode: z.union([streamMode, z.array(streamMode).max(streamModes.length)]).nullish(),
-  stream_subgraphs: z.boolean().nullish(),
-  stream_resumable: z.boolean().nullish(),
-  on_disconnect: z.enum(["continue", "cancel"]).nullish(),
-  on_completion: z.enum(["delete", "keep"]).nullish(),
-  multitask_strategy: z.enum(multitaskStrategies).nullish(),
-  after_seconds: z.number().min(0).max(afterSecondsMax).nullish(),
-  if_not_exists: z.enum(["reject", "create"]).nullish(),
-  feedback_keys: names.nullish(),
-  durability: z.enum(["sync", "async", "exit"]).nullish(),
-});
+export const runBody = z
+  .object({
+    assistant_id: z.string().min(1).max(nameCharsMax),
+    input: z.unknown().optional(),
+    command: command.nullish(),
+    config: config.nullish(),
+    context: openRecord.nullish(),
+    metadata: metadata.nullish(),
+    checkpoint_id: checkpointText.nullish(),
+    checkpoint: checkpointRef.nullish(),
+    webhook: webhook.nullish(),
+    interrupt_before: breakpoints.nullish(),
+    interrupt_after: breakpoints.nullish(),
+    stream_mode: z.union([streamMode, z.array(streamMode).max(streamModes.length)]).nullish(),
+    stream_subgraphs: z.boolean().nullish(),
+    stream_resumable: z.boolean().nullish(),
+    on_disconnect: z.enum(["continue", "cancel"]).nullish(),
+    on_completion: z.enum(["delete", "keep"]).nullish(),
+    multitask_strategy: z.enum(multitaskStrategies).nullish(),
+    after_seconds: z.number().min(0).max(afterSecondsMax).nullish(),
+    if_not_exists: z.enum(["reject", "create"]).nullish(),
+    feedback_keys: names.nullish(),
+    durability: z.enum(["sync", "async", "exit"]).nullish(),
+  })
+  .meta({ id: "RunCreate" });
+export const batchBody = z.array(runBody).max(batchMax);
 export type RunBody = z.infer<typeof runBody>;
 
 export const cancelQuery = z.object({ action: z.enum(cancelActions).default("interrupt") });
 
 export const wireRunStatuses = ["pending", "running", "success", "error", "timeout", "interrupted"] as const;
+
+export const listRunsQuery = z.object({
+  limit: limit.default(pageSizeDefault),
+  offset,
+  status: z.enum(wireRunStatuses).optional(),
+});
 
 export const cancelManyBody = z
   .object({

@@ -90,3 +90,5 @@ export const historyBody = z.object({
   metadata: metadata.nullish(),
   checkpoint: checkpointRef.nullish(),
 });
+
+export const historyQuery = z.object({ limit: limit.default(pageSizeDefault), before: shortText.optional() });

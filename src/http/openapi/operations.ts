@@ -1,0 +1,21 @@
+import { assistantOperations } from "./assistants.ts";
+import type { Operation } from "./operation.ts";
+import { deadLetterOperations, escalationOperations, serverOperations, watchOperations } from "./own.ts";
+import { cronOperations, runOperations, statelessRunOperations } from "./runs.ts";
+import { storeOperations } from "./store.ts";
+import { stateOperations, threadOperations } from "./threads.ts";
+
+/** Every route of the app, in the order of the document. A test holds the two together. */
+export const operations: readonly Operation[] = [
+  ...assistantOperations,
+  ...threadOperations,
+  ...stateOperations,
+  ...runOperations,
+  ...statelessRunOperations,
+  ...cronOperations,
+  ...storeOperations,
+  ...escalationOperations,
+  ...deadLetterOperations,
+  ...watchOperations,
+  ...serverOperations,
+];

@@ -1,0 +1,22 @@
+import { z } from "zod";
+import { escalationStatuses, responseTypes } from "../../domain/escalation.ts";
+import { limit, offset, shortText, uuid } from "./common.ts";
+
+const listSizeDefault = 50;
+const commentCharsMax = 10_000;
+
+export const escalationsQuery = z.object({
+  status: z.enum(escalationStatuses).optional(),
+  thread_id: uuid.optional(),
+  graph_id: shortText.optional(),
+  limit: limit.default(listSizeDefault),
+  offset,
+});
+
+export const decideBody = z.object({
+  decision: z.enum(responseTypes).nullish(),
+  args: z.unknown().optional(),
+  comment: z.string().max(commentCharsMax).nullish(),
+  resume: z.unknown().optional(),
+});
+export type DecideBody = z.infer<typeof decideBody>;
