@@ -97,7 +97,7 @@ module.exports = {
     tsConfig: { fileName: "tsconfig.json" },
     tsPreCompilationDeps: true,
     enhancedResolveOptions: {
-      conditionNames: ["source", "import", "node", "default"],
+      conditionNames: ["holdfast-source", "import", "node", "default"],
       exportsFields: ["exports"],
     },
   },

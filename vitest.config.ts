@@ -1,6 +1,9 @@
 import { defineConfig } from "vitest/config";
 
-const shared = { resolve: { conditions: ["source"] }, ssr: { resolve: { conditions: ["source"] } } };
+const shared = {
+  resolve: { conditions: ["holdfast-source"] },
+  ssr: { resolve: { conditions: ["holdfast-source"] } },
+};
 
 export default defineConfig({
   ...shared,

@@ -7,6 +7,7 @@ import { type Database, openDatabase } from "./db/pool.ts";
 import { anyApiKey, otherSessions } from "./db/queries/keys.ts";
 import { one } from "./db/query.ts";
 import { loadRegistry } from "./engine/registry.ts";
+import { openGraphModules, secondCopies } from "./graph-modules.ts";
 import { createApp } from "./http/app.ts";
 import { listen } from "./http/listen.ts";
 import { standInModel, startStandIn } from "./models/stand-in/server.ts";
@@ -100,15 +101,6 @@ async function model(config: Config, log: Log, environment: Environment, stops: 
   log.warn({ url: standIn.url }, "no OPENAI_API_KEY: a stand-in answers by rules, it is no language model");
 }
 
-/** Graphs may be TypeScript; they share our copies of the LangChain packages. */
-async function typescriptImporter(): Promise<(url: string) => Promise<Record<string, unknown>>> {
-  const [esm, cjs] = await Promise.all([import("tsx/esm/api"), import("tsx/cjs/api")]);
-  esm.register();
-  // For projects whose package.json does not say "type": "module".
-  cjs.register();
-  return (url) => import(url);
-}
-
 interface Role {
   config: Config;
   runtime: Runtime;
@@ -146,12 +138,15 @@ export const holding = (config: Config, url: string) => ({
 
 /** What every process that runs graphs opens. */
 export async function openRoleRuntime(config: Config, log: Log, url: string): Promise<Runtime> {
+  const project = path.resolve(config.LANGGRAPH_JSON);
+  for (const copy of secondCopies(path.dirname(project)))
+    log.warn(copy, `the project has a copy of ${copy.name} of its own: install the server's version there`);
   return openRuntime({
     url,
     connectionsMax: config.DATABASE_CONNECTIONS,
     listen: config.LISTEN_NOTIFY,
     prepared: config.PREPARED_STATEMENTS,
-    registry: await loadRegistry(path.resolve(config.LANGGRAPH_JSON), await typescriptImporter()),
+    registry: await loadRegistry(project, await openGraphModules()),
     log,
     modelConcurrencyMax: config.MODEL_CONCURRENCY,
     ...(config.LANGGRAPH_CONFIG === undefined ? {} : { assistantDefaults: config.LANGGRAPH_CONFIG }),

@@ -120,7 +120,7 @@ export function keepLeasesInThread(
     new URL(typescript ? "./lease-thread.ts" : "./lease-thread.js", import.meta.url),
     {
       workerData,
-      ...(typescript ? { execArgv: ["--conditions=source", "--import", "tsx"] } : {}),
+      ...(typescript ? { execArgv: ["--conditions=holdfast-source", "--import", "tsx"] } : {}),
     },
   );
   let begin: () => void = () => undefined;

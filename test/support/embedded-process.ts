@@ -19,7 +19,7 @@ export async function startInChild(
   const [file = "", ...args] = [
     ...through,
     process.execPath,
-    "--conditions=source",
+    "--conditions=holdfast-source",
     "--import",
     "tsx",
     script,

@@ -1,0 +1,113 @@
+import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import { Client } from "@langchain/langgraph-sdk";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { filesOf, installPacked, packHoldfast, type Started, startIn } from "../support/packed.ts";
+
+const run = promisify(execFile);
+const projects = path.resolve(import.meta.dirname, "projects");
+
+let folder: string;
+let project: string;
+let tarball: string;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "holdfast-packed-"));
+  project = path.join(folder, "agent");
+  await cp(path.join(projects, "stock"), project, { recursive: true });
+  tarball = await packHoldfast(folder);
+  await installPacked(project, tarball);
+}, 300_000);
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("the packed program", () => {
+  it("has what it runs, its types and its migrations, and nothing of the repository's own", async () => {
+    const files = await filesOf(tarball);
+    expect(files).toEqual(
+      expect.arrayContaining([
+        "package.json",
+        "README.md",
+        "dist/src/main.js",
+        "dist/src/index.js",
+        "dist/src/index.d.ts",
+        "dist/src/db/migrations/0001_runs.sql",
+        "dist/src/worker/lease-thread.js",
+      ]),
+    );
+    expect(
+      files.filter((file) => /^(src|test|samples|bench|scripts|graphs|validators)\//.test(file)),
+    ).toEqual([]);
+  });
+
+  it("serves a stock project, installed beside it, on its own Postgres", async () => {
+    const server = await startIn(project, ["npx", "holdfast", "dev"]);
+    try {
+      console.log(`answered ${Math.round(server.upMillis)} ms after npx holdfast dev`);
+      const client = new Client({ apiUrl: server.url });
+      const { thread_id } = await client.threads.create();
+      const first = await client.runs.wait(thread_id, "agent", {
+        input: { messages: [{ role: "user", content: "hello" }] },
+        config: { configurable: { name: "Ada" } },
+      });
+      expect(first).toMatchObject({
+        messages: [{ content: "hello" }, { content: "Hi, this is Ada, message 2" }],
+      });
+      const second = await client.runs.wait(thread_id, "agent", {
+        input: { messages: [{ role: "user", content: "again" }] },
+      });
+      expect(second).toMatchObject({ messages: [{}, {}, {}, { content: "Hi, this is Ada, message 4" }] });
+    } finally {
+      await server.stop();
+    }
+  });
+
+  it("shares one copy of LangGraph with the graphs, whatever conditions the project sets", async () => {
+    const [theirs, ours] = ["graph.js", "node_modules/holdfast/dist/src/main.js"].map((file) =>
+      createRequire(path.join(project, file)).resolve("@langchain/langgraph"),
+    );
+    expect(theirs).toBe(ours);
+    const script = 'import("holdfast").then((all) => console.log(typeof all.effect))';
+    const { stdout } = await run(process.execPath, ["--conditions=source", "-e", script], { cwd: project });
+    expect(stdout.trim()).toBe("function");
+  });
+
+  it("has types that a strict project can use", async () => {
+    const source = path.join(project, "typed");
+    await mkdir(source);
+    await cp(path.join(projects, "typed.ts"), path.join(source, "typed.ts"));
+    const compiler = path.resolve(import.meta.dirname, "../../node_modules/typescript/bin/tsc");
+    const options = ["--strict", "--noEmit", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"];
+    await run(process.execPath, [compiler, ...options, path.join(source, "typed.ts")], {
+      cwd: project,
+    }).catch(({ stdout }) => expect(stdout).toBe(""));
+  });
+});
+
+describe("a project of CommonJS", () => {
+  let server: Started | undefined;
+  beforeAll(async () => {
+    const commonjs = path.join(project, "commonjs");
+    await cp(path.join(projects, "commonjs"), commonjs, { recursive: true });
+    server = await startIn(commonjs, ["../node_modules/.bin/holdfast", "serve"]);
+  }, 120_000);
+  afterAll(() => server?.stop());
+
+  it.each(["js", "cjs", "mjs", "ts"])(
+    "has effects, questions and commands in a graph of %s",
+    async (graph) => {
+      const client = new Client({ apiUrl: server?.url ?? "" });
+      const { thread_id } = await client.threads.create();
+      const input = { messages: [{ role: "user", content: "hello" }] };
+      const asked = await client.runs.wait(thread_id, graph, { input });
+      expect(asked).toMatchObject({ paid: { sent: true }, __interrupt__: [{ value: "sure?" }] });
+      const done = await client.runs.wait(thread_id, graph, { command: { resume: "yes" } });
+      expect(done).toMatchObject({
+        said: "yes",
+        messages: [{}, { content: "asked" }, { content: "after 2" }],
+      });
+    },
+  );
+});

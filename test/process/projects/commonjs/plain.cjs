@@ -1,0 +1,1 @@
+exports.graph = require("./parts.js").build().compile();

@@ -1,0 +1,3 @@
+import { build } from "./parts.js";
+
+export const graph = build().compile();
