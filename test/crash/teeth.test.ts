@@ -145,9 +145,7 @@ async function bittenWithout(tooth: Tooth, mutations: Mutation[]): Promise<strin
 describe.each(teeth)("with $protection", (tooth) => {
   const { protection, mutations, hiding = [] } = tooth;
 
-  // Once more when it fails: a call that a stopped process had in hand took place beside its heir's, once in seven
-  // runs on a loaded machine. `npm run test:faults` does not forgive that; here the program without its tooth is judged.
-  it("in the program no promise is broken", { retry: 1 }, async () => {
+  it("in the program no promise is broken", async () => {
     expect(await bittenWithout(tooth, hiding)).toEqual([]);
   });
 

@@ -99,7 +99,7 @@ async function answer(
       ? { resume: scene.answer?.(JSON.parse(payload)) }
       : compensation
         ? await afterAStuckUndo(play, effect_id)
-        : answerOf(await lineOf(play, await toolOf(play, effect_id)));
+        : answerOf(await lineOrNothing(play, await toolOf(play, effect_id)));
   const response = await patiently(send, `/escalations/${escalation_id}/decide`, {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -114,7 +114,7 @@ async function answer(
 /** Undone already: nothing is left. Done, which the ledger may not know: undo it. Never done: nothing to undo. */
 async function afterAStuckUndo(play: Play, effectId: string): Promise<object> {
   const tool = await toolOf(play, effectId);
-  const [done, undone] = [await lineOf(play, tool), await lineOf(play, `undo-${tool}`)];
+  const [done, undone] = [await lineOrNothing(play, tool), await lineOrNothing(play, `undo-${tool}`)];
   if (done === undefined || undone !== undefined) return { decision: "accept" };
   const { rows } = await play.db.query({
     text: "select state from holdfast.effects where effect_id = $1",
@@ -132,6 +132,21 @@ async function toolOf({ db }: Play, effectId: string): Promise<string> {
     values: [effectId],
   });
   return String(rows[0]?.tool);
+}
+
+/**
+ * A call that the sink has in hand when its caller stops may still take place: as a careful human does, what is not
+ * written down is looked for until the longest request of these graphs would have been given up.
+ */
+const doubtMillisMax = 2_500;
+
+async function lineOrNothing(play: Play, tool: string): Promise<EffectLine | undefined> {
+  const deadline = performance.now() + doubtMillisMax;
+  for (;;) {
+    const line = await lineOf(play, tool);
+    if (line !== undefined || performance.now() > deadline) return line;
+    await sleep(lookMillis);
+  }
 }
 
 async function lineOf({ sink, about }: Play, tool: string): Promise<EffectLine | undefined> {
