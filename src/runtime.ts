@@ -1,6 +1,7 @@
 // The composition root: builds plain objects and hands each function the slice it names. The command line is in
 // main.ts; two runtimes can live in one process, which is what tests do.
 import { GroupCommit } from "./checkpoint/group-commit.ts";
+import type { StoreIndex } from "./checkpoint/store-index.ts";
 import { type Bus, openBus } from "./db/listen.ts";
 import { type Database, openDatabase } from "./db/pool.ts";
 import { upsertSystemAssistant } from "./db/queries/assistants.ts";
@@ -39,6 +40,7 @@ export interface RuntimeOptions {
   modelConcurrencyMax?: number;
   /** By graph: the config of its system assistant, with `context` beside the config's own fields. */
   assistantDefaults?: AssistantDefaults;
+  storeIndex?: StoreIndex | null;
   onCheckout?: (client: Queryable) => void;
 }
 
@@ -52,6 +54,7 @@ export interface Runtime {
   metrics: Metrics;
   tracing: Tracing;
   slots: Slots;
+  storeIndex: StoreIndex | null;
   stop(): Promise<void>;
 }
 
@@ -79,6 +82,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     metrics: openMetrics(),
     tracing,
     slots: openSlots(options.modelConcurrencyMax),
+    storeIndex: options.storeIndex ?? null,
     async stop() {
       await bus.stop();
       await tracing.flush();

@@ -6,7 +6,9 @@ import { migrate } from "./db/migrate.ts";
 import { type Database, openDatabase } from "./db/pool.ts";
 import { anyApiKey, otherSessions } from "./db/queries/keys.ts";
 import { one } from "./db/query.ts";
+import { readProject } from "./engine/project.ts";
 import { loadRegistry } from "./engine/registry.ts";
+import { loadStoreIndex } from "./engine/store-index.ts";
 import { openGraphModules, secondCopies } from "./graph-modules.ts";
 import { createApp } from "./http/app.ts";
 import { listen } from "./http/listen.ts";
@@ -138,15 +140,17 @@ export const holding = (config: Config, url: string) => ({
 
 /** What every process that runs graphs opens. */
 export async function openRoleRuntime(config: Config, log: Log, url: string): Promise<Runtime> {
-  const project = path.resolve(config.LANGGRAPH_JSON);
-  for (const copy of secondCopies(path.dirname(project)))
+  const file = path.resolve(config.LANGGRAPH_JSON);
+  for (const copy of secondCopies(path.dirname(file)))
     log.warn(copy, `the project has a copy of ${copy.name} of its own: install the server's version there`);
+  const importModule = await openGraphModules();
   return openRuntime({
     url,
     connectionsMax: config.DATABASE_CONNECTIONS,
     listen: config.LISTEN_NOTIFY,
     prepared: config.PREPARED_STATEMENTS,
-    registry: await loadRegistry(project, await openGraphModules()),
+    registry: await loadRegistry(file, importModule),
+    storeIndex: await loadStoreIndex(await readProject(file), importModule),
     log,
     modelConcurrencyMax: config.MODEL_CONCURRENCY,
     ...(config.LANGGRAPH_CONFIG === undefined ? {} : { assistantDefaults: config.LANGGRAPH_CONFIG }),

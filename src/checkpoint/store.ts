@@ -11,6 +11,8 @@ import {
 } from "@langchain/langgraph-checkpoint";
 import type { Database } from "../db/pool.ts";
 import * as items from "../db/queries/store.ts";
+import type { ItemRow } from "../db/queries/store-fragments.ts";
+import { type FoundItem, searchItems } from "../db/queries/store-search.ts";
 import { one } from "../db/query.ts";
 import { InvalidInput, LeaseLost } from "../domain/errors.ts";
 import { toJson } from "../domain/json.ts";
@@ -23,6 +25,7 @@ import {
   valueBytesMax,
 } from "../domain/store-item.ts";
 import type { WriteKind } from "./saver.ts";
+import { itemsNear, type StoreIndex, vectorsOf } from "./store-index.ts";
 
 const operationsMax = 10_000;
 const itemsMax = 10_000;
@@ -35,7 +38,9 @@ export interface RunStoreOptions {
   writer: items.Writer;
   /** Repeats a statement while the database is away, and counts what the fence refused. */
   write: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
-  /** A graph searched by meaning, for which there is no index. */
+  /** What items are searched by meaning with; null where the project has none. */
+  index: StoreIndex | null;
+  /** A graph searched by meaning, and there is no index. */
   onQuery: () => void;
 }
 
@@ -94,8 +99,8 @@ export class RunStore extends BaseStore {
     };
   }
 
-  #put({ namespace, key, value }: PutOperation): Task {
-    const { db, tenant, writer } = this.#options;
+  #put({ namespace, key, value, index: fields }: PutOperation): Task {
+    const { db, tenant, writer, index } = this.#options;
     refuse(placeFault(namespace) ?? keyFault(key));
     const place = { tenant, namespace, key, ...writer };
     if (value === null) return () => this.#write(() => items.deleteItemAsRun(db, place));
@@ -107,28 +112,31 @@ export class RunStore extends BaseStore {
       bytesMax: valueBytesMax,
       code: "unstorable_value",
     });
-    return () => this.#write(() => items.putItemAsRun(db, { ...place, value: text, ttlMinutes: null }));
+    const plain = { ...place, value: text, ttlMinutes: null };
+    if (index === null)
+      return () => this.#write(() => items.putItemAsRun(db, { ...plain, vectors: [], model: null }));
+    const taken = JSON.parse(text) as Record<string, unknown>;
+    return async () => {
+      const vectors = await vectorsOf(index, taken, fields);
+      await this.#write(() => items.putItemAsRun(db, { ...plain, vectors, model: index.name }));
+    };
   }
 
   #search({ namespacePrefix, filter, limit, offset, query }: SearchOperation): Task {
-    const { db, tenant, onQuery } = this.#options;
+    const { db, tenant, index, onQuery } = this.#options;
     refuse(namespaceFault(namespacePrefix));
-    if (query) onQuery();
     const search = {
       tenant,
       prefix: namespacePrefix,
       conditions: conditionsOf(filter ?? {}),
       ...pageOf({ limit: limit ?? itemsDefault, offset }),
       refreshTtl: true,
-      bytesMax: pageBytesMax,
     };
-    return async (): Promise<SearchItem[]> => {
-      const rows = await this.#read(() => items.searchItems(db, search));
-      return rows.map((row) => {
-        if (row.value !== null) return itemOf(row, row.value);
-        throw new InvalidInput(`store: the items found have more than ${pageBytesMax} bytes, ask for fewer`);
-      });
-    };
+    if (query && index !== null)
+      return async () => found(await this.#read(() => itemsNear({ db, index }, { ...search, asked: query })));
+    if (query) onQuery();
+    const newest = { ...search, bytesMax: pageBytesMax };
+    return async () => found(await this.#read(() => searchItems(db, newest)));
   }
 
   #list({ matchConditions, maxDepth, limit, offset }: ListNamespacesOperation): Task {
@@ -150,6 +158,14 @@ export class RunStore extends BaseStore {
   }
 }
 
+function found(rows: (FoundItem & { score?: number })[]): SearchItem[] {
+  return rows.map(({ score, value, ...row }) => {
+    if (value === null)
+      throw new InvalidInput(`store: the items found have more than ${pageBytesMax} bytes, ask for fewer`);
+    return { ...itemOf(row, value), ...(score === undefined ? {} : { score }) };
+  });
+}
+
 function refuse(fault: string | null): void {
   if (fault !== null) throw new InvalidInput(`store: ${fault}`);
 }
@@ -164,6 +180,6 @@ function pageOf({ limit, offset = 0 }: { limit: number; offset: number | undefin
 }
 
 const itemOf = (
-  { namespace, key, created_at, updated_at }: Omit<items.ItemRow, "value">,
-  value: items.ItemRow["value"],
+  { namespace, key, created_at, updated_at }: Omit<ItemRow, "value">,
+  value: ItemRow["value"],
 ): Item => ({ namespace, key, value, createdAt: created_at, updatedAt: updated_at });

@@ -5,6 +5,7 @@ import { askRunStoresDirectly } from "../checkpoint/direct-store.ts";
 import type { GroupCommit } from "../checkpoint/group-commit.ts";
 import { FencedSaver, type WriteKind } from "../checkpoint/saver.ts";
 import { RunStore } from "../checkpoint/store.ts";
+import type { StoreIndex } from "../checkpoint/store-index.ts";
 import type { Database } from "../db/pool.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { getThread } from "../db/queries/threads.ts";
@@ -35,6 +36,8 @@ export interface AttemptDeps {
   tracing: Tracing;
   /** How many model requests this process may have under way. */
   slots: Slots;
+  /** What long-term memory is searched by meaning with; null where the project has none. */
+  storeIndex: StoreIndex | null;
 }
 
 export interface AttemptSignals {
@@ -96,7 +99,11 @@ export async function runAttempt(
 }
 
 /** The long-term memory that nodes reach by `config.store`; one that a graph was compiled with stands back for it. */
-function storeOf({ db, log }: AttemptDeps, run: RunRow, { write }: AttemptSignals): RunStore {
+function storeOf(
+  { db, log, storeIndex: index }: AttemptDeps,
+  run: RunRow,
+  { write }: AttemptSignals,
+): RunStore {
   askRunStoresDirectly();
   const { run_id: runId, tenant, epoch, graph_id: graph } = run;
   let told = false;
@@ -105,7 +112,7 @@ function storeOf({ db, log }: AttemptDeps, run: RunRow, { write }: AttemptSignal
       log.warn({ run_id: runId, graph }, "a search by meaning has no index: the newest items are given");
     told = true;
   };
-  return new RunStore({ db, tenant, writer: { runId, epoch }, write, onQuery });
+  return new RunStore({ db, tenant, writer: { runId, epoch }, write, index, onQuery });
 }
 
 /** Every attempt's stream starts with its number; a later one repeats the stored values, so that a client can drop

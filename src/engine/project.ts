@@ -13,11 +13,20 @@ const graphEntry = z.union([
 ]);
 const envValue = z.union([z.string(), z.number(), z.boolean()]).transform(String);
 
+const dimensionsMax = 16_384;
+const indexFieldsMax = 32;
+const storeIndex = z.object({
+  embed: target,
+  dims: z.int().min(1).max(dimensionsMax),
+  fields: z.array(z.string().min(1)).min(1).max(indexFieldsMax).default(["$"]),
+});
+
 /** The parts of `langgraph.json` that mean something here. Those for building images are left alone. */
 const projectFile = z.object({
   graphs: z.record(z.string().min(1), graphEntry),
   /** The name of a file, or the variables themselves. */
   env: z.union([z.string(), z.record(z.string().min(1), envValue)]).default({}),
+  store: z.object({ index: storeIndex.optional() }).default({}),
 });
 
 export type Project = z.infer<typeof projectFile> & {

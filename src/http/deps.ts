@@ -1,4 +1,5 @@
 import type { Context } from "hono";
+import type { StoreIndex } from "../checkpoint/store-index.ts";
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
 import type { Registry } from "../engine/registry.ts";
@@ -35,6 +36,8 @@ export interface HttpDeps {
   registry: Registry;
   log: Log;
   metrics: Metrics;
+  /** What long-term memory is searched by meaning with; null where the project has none. */
+  storeIndex: StoreIndex | null;
   config: HttpConfig;
   /** False while this process should get no traffic: starting, draining, database away. */
   ready: () => Promise<boolean>;

@@ -21,6 +21,7 @@ async function leased() {
       tenant,
       writer: { runId, epoch: held },
       write: (_kind, statement) => statement(),
+      index: null,
       onQuery: () => queries.push("asked"),
     });
   return { db, runId, epoch, storeAt, queries };

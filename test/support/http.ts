@@ -46,6 +46,7 @@ export async function openTestApp(
     registry,
     log: openLog("silent"),
     metrics: openMetrics(),
+    storeIndex: null,
     config: { ...httpDefaults, version: "0.0.0-test", pollMillis: 50, ...config },
     ready: () => Promise.resolve(true),
   };

@@ -1,4 +1,5 @@
 import path from "node:path";
+import type { StoreIndex } from "../../src/checkpoint/store-index.ts";
 import { loadRegistry, type Registry } from "../../src/engine/registry.ts";
 import { openLog } from "../../src/observe/log.ts";
 import { openRuntime, type Runtime, startWorker } from "../../src/runtime.ts";
@@ -20,6 +21,7 @@ export interface RuntimeChoices {
   listen?: boolean;
   /** Another runtime's database, or a proxy in front of one; else a new one. */
   url?: string;
+  storeIndex?: StoreIndex;
 }
 
 /** A registry with one graph, for tests that deploy another version of it. */
@@ -40,6 +42,7 @@ export async function startRuntime(options: RuntimeChoices = {}): Promise<TestRu
     registry,
     log: openLog(process.env.TEST_LOG === undefined ? "silent" : "info"),
     tracing: false,
+    storeIndex: options.storeIndex ?? null,
     onCheckout: clock.onCheckout,
   });
   const workers: ReturnType<typeof startWorker>[] = [];

@@ -1,5 +1,7 @@
 import { Hono } from "hono";
+import { itemsNear, vectorsOf } from "../../checkpoint/store-index.ts";
 import * as items from "../../db/queries/store.ts";
+import { searchItems } from "../../db/queries/store-search.ts";
 import { one } from "../../db/query.ts";
 import { InvalidInput } from "../../domain/errors.ts";
 import {
@@ -33,15 +35,30 @@ export function storeRoutes(deps: HttpDeps): Hono<HttpEnv> {
   return routes;
 }
 
-async function put({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
-  const { namespace, key, value, ttl } = await readInput(c, putItemBody, config.bodyBytesMax);
+async function put({ db, config, storeIndex: index }: HttpDeps, c: RequestContext): Promise<Response> {
+  const {
+    namespace,
+    key,
+    value,
+    ttl,
+    index: fields = null,
+  } = await readInput(c, putItemBody, config.bodyBytesMax);
   if (namespace.length === 0) throw new Refused(400, "Namespace is required");
   refuse(placeFault(namespace));
   refuse(keyFault(key));
   const text = JSON.stringify(value);
   if (Buffer.byteLength(text) > valueBytesMax)
     throw new InvalidInput(`value: may have ${valueBytesMax} bytes at most`, { field: "value" });
-  await items.putItem(db, { tenant: tenantOf(c), namespace, key, value: text, ttlMinutes: ttl ?? null });
+  const vectors = index === null ? [] : await vectorsOf(index, value, fields);
+  await items.putItem(db, {
+    tenant: tenantOf(c),
+    namespace,
+    key,
+    value: text,
+    ttlMinutes: ttl ?? null,
+    vectors,
+    model: index?.name ?? null,
+  });
   return c.body(null, 204);
 }
 
@@ -60,23 +77,26 @@ async function remove({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
   return c.body(null, 204);
 }
 
-async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+async function search({ db, config, storeIndex: index }: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, searchItemsBody, config.bodyBytesMax);
   refuse(namespaceFault(body.namespace_prefix));
-  if (body.query)
-    throw new InvalidInput(
-      "query: this server has no index to search by meaning (neither store.index of langgraph.json nor pgvector is used); filter and namespace_prefix work",
-      { field: "query" },
-    );
-  const found = await items.searchItems(db, {
+  const search = {
     tenant: tenantOf(c),
     prefix: body.namespace_prefix,
     conditions: conditionsOf(body.filter ?? {}),
     limit: body.limit,
     offset: body.offset,
     refreshTtl: body.refresh_ttl ?? true,
-    bytesMax: pageBytesMax,
-  });
+  };
+  if (body.query && index === null)
+    throw new InvalidInput(
+      "query: this server has no index to search by meaning: store.index of langgraph.json makes one; filter and namespace_prefix work",
+      { field: "query" },
+    );
+  const found =
+    body.query && index !== null
+      ? await itemsNear({ db, index }, { ...search, asked: body.query })
+      : await searchItems(db, { ...search, bytesMax: pageBytesMax });
   if (found.some(({ value }) => value === null))
     throw new InvalidInput(`limit: these items have more than ${pageBytesMax} bytes, ask for fewer`, {
       field: "limit",
