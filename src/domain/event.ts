@@ -30,6 +30,8 @@ export interface RunEvents extends StepEvents {
   ready(event: PendingEvent): void;
   /** Waits for the commit of its step in `checkpointNs`, or for the run's outcome. */
   held(checkpointNs: string, event: PendingEvent): void;
+  /** Whether something of exactly this namespace waits for its commit. */
+  waits(checkpointNs: string): boolean;
   /** Takes what no commit has claimed, for the outcome's own transaction, and stores the rest. */
   finish(): Promise<PendingEvent[]>;
 }

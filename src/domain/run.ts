@@ -74,6 +74,7 @@ export interface AskedRun {
   interrupt_after?: "*" | string[] | null | undefined;
   stream_mode?: string | string[] | null | undefined;
   stream_subgraphs?: boolean | null | undefined;
+  stream_protocol?: "v2" | undefined;
   feedback_keys?: string[] | null | undefined;
   on_completion?: "delete" | "keep" | null | undefined;
   multitask_strategy?: MultitaskStrategy | null | undefined;
@@ -90,6 +91,8 @@ export interface RunKwargs {
   checkpoint?: { checkpoint_id: string; checkpoint_ns?: string; checkpoint_map?: Record<string, string> };
   stream_mode: string[];
   stream_subgraphs?: boolean;
+  /** Its events are stored in the form of the newer streaming protocol. */
+  stream_protocol?: "v2";
   interrupt_before?: "*" | string[];
   interrupt_after?: "*" | string[];
   webhook?: string;

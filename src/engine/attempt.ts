@@ -19,13 +19,14 @@ import type { Slots } from "../models/slots.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Tracing } from "../observe/tracing.ts";
+import { announce } from "./announce.ts";
 import { graphConfig } from "./config.ts";
 import { goOnWithChangedGraph, meetChangedGraph } from "./graph-version.ts";
 import { prepareInput } from "./input.ts";
+import { ProtocolTranslator } from "./protocol.ts";
 import type { Graph, Registry } from "./registry.ts";
-import { ChunkTranslator, langGraphModes, type NativeMode } from "./stream.ts";
-import { type Parked, readParked } from "./view.ts";
-import { toWire } from "./wire.ts";
+import { ChunkTranslator, type GraphStream } from "./stream.ts";
+import { readParked } from "./view.ts";
 
 export interface AttemptDeps {
   db: Database;
@@ -70,7 +71,7 @@ export async function runAttempt(
   const saver = new FencedSaver({ ...own, events: signals.events });
   const graph: Graph = Object.assign(opened, { checkpointer: saver, store: storeOf(deps, run, signals) });
 
-  await announce(graph, run, signals.events);
+  await announce({ db, graph, events: signals.events }, run);
   await goOnWithChangedGraph({ graph, saver, version }, run);
   if (await meetsAnother(deps, run, version)) {
     const { config } = invocationOf(deps, { graph, run, signals, fork: {} });
@@ -95,7 +96,7 @@ export async function runAttempt(
     graphVersion: version,
   };
   const held = await signals.events.finish();
-  return { outcome, finalEvents: [...held, ...withOurIds(translator.questions, parked)] };
+  return { outcome, finalEvents: [...held, ...translator.ending(parked)] };
 }
 
 /** The long-term memory that nodes reach by `config.store`; one that a graph was compiled with stands back for it. */
@@ -113,15 +114,6 @@ function storeOf(
     told = true;
   };
   return new RunStore({ db, tenant, writer: { runId, epoch }, write, index, onQuery });
-}
-
-/** Every attempt's stream starts with its number; a later one repeats the stored values, so that a client can drop
- * the tokens of the step that was cut off. */
-async function announce(graph: Graph, run: RunRow, events: RunEvents): Promise<void> {
-  events.ready({ event: "metadata", data: toWire({ run_id: run.run_id, attempt: run.attempt }), step: null });
-  if (run.attempt <= 1 || !run.kwargs.stream_mode.includes("values")) return;
-  const { values, createdAt } = await graph.getState({ configurable: { thread_id: run.thread_id } });
-  if (createdAt !== undefined) events.ready({ event: "values", data: toWire(values), step: null });
 }
 
 /** Whether this run continues a thread that was parked by another version of its graph. */
@@ -144,36 +136,26 @@ const metadataOf = (run: RunRow, version: string): Record<string, unknown> => ({
   run_attempt: run.attempt,
 });
 
-function translatorOf({ log, metrics }: AttemptDeps, run: RunRow, events: RunEvents): ChunkTranslator {
-  const { kwargs } = run;
+function translatorOf({ log, metrics }: AttemptDeps, run: RunRow, events: RunEvents): GraphStream {
+  const { kwargs, run_id, thread_id, graph_id: graph, attempt } = run;
   let since = performance.now();
-  return new ChunkTranslator({
-    request: { modes: kwargs.stream_mode, subgraphs: kwargs.stream_subgraphs ?? false },
-    events,
-    onStep: (nodes) => {
-      const durationMs = Math.round(performance.now() - since);
-      since = performance.now();
-      metrics.steps.inc({ graph: run.graph_id });
-      log.info(
-        {
-          run_id: run.run_id,
-          thread_id: run.thread_id,
-          graph: run.graph_id,
-          attempt: run.attempt,
-          nodes,
-          duration_ms: durationMs,
-        },
-        "step",
-      );
-    },
-  });
+  const onStep = (nodes: string[]): void => {
+    const durationMs = Math.round(performance.now() - since);
+    since = performance.now();
+    metrics.steps.inc({ graph });
+    log.info({ run_id, thread_id, graph, attempt, nodes, duration_ms: durationMs }, "step");
+  };
+  if (kwargs.stream_protocol === "v2")
+    return new ProtocolTranslator({ events, threadId: thread_id, graphId: graph, onStep });
+  const request = { modes: kwargs.stream_mode, subgraphs: kwargs.stream_subgraphs ?? false };
+  return new ChunkTranslator({ request, events, onStep });
 }
 
 interface Consumption {
   graph: Graph;
   run: RunRow;
   signals: AttemptSignals;
-  translator: ChunkTranslator;
+  translator: GraphStream;
   prepared: { input: unknown; fork: Record<string, unknown> };
 }
 
@@ -187,16 +169,13 @@ async function consume(
   const before = kwargs.interrupt_before;
   const after = kwargs.interrupt_after;
   try {
-    const stream = await graph.stream(prepared.input as never, {
+    await translator.read(graph, prepared.input, {
       ...config,
-      streamMode: langGraphModes(kwargs.stream_mode),
-      subgraphs: true,
       durability: "sync",
       control: signals.control,
-      ...(before === undefined ? {} : { interruptBefore: before as never }),
-      ...(after === undefined ? {} : { interruptAfter: after as never }),
+      ...(before === undefined ? {} : { interruptBefore: before }),
+      ...(after === undefined ? {} : { interruptAfter: after }),
     });
-    for await (const chunk of stream) translator.accept(chunk as [string[], NativeMode, unknown]);
     // A node that asks a question may have left a call under way beside it.
     await effects.idle();
     return false;
@@ -222,20 +201,4 @@ function invocationOf(deps: AttemptDeps, { graph, run, signals, fork }: Invocati
   const models = openModels({ ...deps, run, signal: signals.signal, write: signals.write });
   const config = graphConfig({ run, graph, fork, effects, models, tracing, metrics });
   return { effects, config: { ...config, signal: signals.signal } };
-}
-
-/** LangGraph's interrupt ids are the same for every question of a node; clients get the questions' own. */
-function withOurIds(questions: PendingEvent[], parked: Parked): PendingEvent[] {
-  const ids = new Map<string, string>();
-  for (const { interruptId, taskId } of parked.questions) {
-    const shown = parked.view.interrupts[taskId]?.at(-1)?.id;
-    if (interruptId !== null && shown !== undefined) ids.set(interruptId, shown);
-  }
-  return questions.map((event) => {
-    const payload = JSON.parse(event.data) as { __interrupt__: { id?: string }[] };
-    const list = payload.__interrupt__.map((item) =>
-      item.id === undefined ? item : { ...item, id: ids.get(item.id) ?? item.id },
-    );
-    return { ...event, data: JSON.stringify({ ...payload, __interrupt__: list }) };
-  });
 }

@@ -1,6 +1,8 @@
 import { BaseMessage, type BaseMessageChunk } from "@langchain/core/messages";
 import { concat } from "@langchain/core/utils/stream";
 import type { PendingEvent, RunEvents } from "../domain/event.ts";
+import type { Graph } from "./registry.ts";
+import type { Parked } from "./view.ts";
 import { toWire } from "./wire.ts";
 
 /** Modes that LangGraph streams itself; `messages-tuple` is our clients' name for its `messages`. */
@@ -14,7 +16,7 @@ const nativeModes = [
   "debug",
   "tools",
 ] as const;
-export type NativeMode = (typeof nativeModes)[number];
+type NativeMode = (typeof nativeModes)[number];
 
 export interface StreamRequest {
   /** What the caller asked for. */
@@ -23,7 +25,7 @@ export interface StreamRequest {
 }
 
 /** The modes to ask LangGraph for. `messages` needs the values too, to say which messages are complete. */
-export function langGraphModes(modes: readonly string[]): NativeMode[] {
+function langGraphModes(modes: readonly string[]): NativeMode[] {
   const wanted = new Set<NativeMode>(["values", "updates"]);
   for (const mode of modes) {
     if (mode === "messages-tuple") wanted.add("messages");
@@ -32,27 +34,60 @@ export function langGraphModes(modes: readonly string[]): NativeMode[] {
   return [...wanted];
 }
 
-interface Sink {
-  request: StreamRequest;
-  events: RunEvents;
+export interface StepTold {
   /** Root steps as they finish: node names, for logs and metrics. */
   onStep: (nodes: string[]) => void;
 }
 
+/** How an attempt reads its graph, and makes events of what it reads. */
+export interface GraphStream {
+  /** Runs the graph to its end. Throws what the graph throws. */
+  read(graph: Graph, input: unknown, options: Record<string, unknown>): Promise<void>;
+  /** What may be seen only with the outcome: the questions, under our ids. */
+  ending(parked: Parked): PendingEvent[];
+}
+
+interface Sink extends StepTold {
+  request: StreamRequest;
+  events: RunEvents;
+}
+
 /** Turns LangGraph's chunks into events, and says for each when it may be seen. */
-export class ChunkTranslator {
+export class ChunkTranslator implements GraphStream {
   readonly #sink: Sink;
   readonly #messages = new Map<string, BaseMessageChunk | BaseMessage>();
   readonly #completed = new Set<string>();
-  /** Questions are shown only with the outcome that stores them. */
-  readonly questions: PendingEvent[] = [];
+  /** Shown only with the outcome that stores them. */
+  readonly #questions: PendingEvent[] = [];
   #step: number | null = null;
 
   constructor(sink: Sink) {
     this.#sink = sink;
   }
 
-  accept([namespace, mode, payload]: [string[], NativeMode, unknown]): void {
+  async read(graph: Graph, input: unknown, options: Record<string, unknown>): Promise<void> {
+    const streamMode = langGraphModes(this.#sink.request.modes);
+    const stream = await graph.stream(input as never, { ...options, streamMode, subgraphs: true });
+    for await (const chunk of stream) this.#accept(chunk as [string[], NativeMode, unknown]);
+  }
+
+  /** LangGraph's interrupt ids are the same for every question of a node; clients get the questions' own. */
+  ending(parked: Parked): PendingEvent[] {
+    const ids = new Map<string, string>();
+    for (const { interruptId, taskId } of parked.questions) {
+      const shown = parked.view.interrupts[taskId]?.at(-1)?.id;
+      if (interruptId !== null && shown !== undefined) ids.set(interruptId, shown);
+    }
+    return this.#questions.map((event) => {
+      const payload = JSON.parse(event.data) as { __interrupt__: { id?: string }[] };
+      const list = payload.__interrupt__.map((item) =>
+        item.id === undefined ? item : { ...item, id: ids.get(item.id) ?? item.id },
+      );
+      return { ...event, data: JSON.stringify({ ...payload, __interrupt__: list }) };
+    });
+  }
+
+  #accept([namespace, mode, payload]: [string[], NativeMode, unknown]): void {
     const { modes, subgraphs } = this.#sink.request;
     const ns = namespace.join("|");
     if (mode === "updates" && ns === "" && !isInterrupt(payload))
@@ -111,7 +146,11 @@ export class ChunkTranslator {
     const { modes, subgraphs } = this.#sink.request;
     // A client that asked for anything but updates still learns of the question from the values.
     if (!modes.includes(mode)) return;
-    this.questions.push({ event: named(mode, subgraphs ? ns : ""), data: toWire(payload), step: this.#step });
+    this.#questions.push({
+      event: named(mode, subgraphs ? ns : ""),
+      data: toWire(payload),
+      step: this.#step,
+    });
   }
 }
 

@@ -3,7 +3,7 @@ import type { ThreadRow } from "../db/queries/rows.ts";
 import { getThread } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import { InvalidInput } from "../domain/errors.ts";
-import type { RunKwargs } from "../domain/run.ts";
+import type { AskedRun, RunKwargs } from "../domain/run.ts";
 import { announceRun, requestOf } from "../queue/asked.ts";
 import { type Accepted, createRun } from "../queue/create.ts";
 import { assistantForRun } from "./assistant.ts";
@@ -13,7 +13,7 @@ import type { RunBody } from "./schemas/run.ts";
 const idempotencyKeyCharsMax = 255;
 
 interface Asked {
-  body: RunBody;
+  body: RunBody & Pick<AskedRun, "stream_protocol">;
   /** Null for a run without a thread of its own. */
   threadId: string | null;
   idempotencyKey: string | undefined;

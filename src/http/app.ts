@@ -17,6 +17,7 @@ import { escalationRoutes } from "./routes/escalations.ts";
 import { graphRoutes } from "./routes/graphs.ts";
 import { inspectRoutes } from "./routes/inspect.ts";
 import { metaRoutes } from "./routes/meta.ts";
+import { protocolRoutes } from "./routes/protocol.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { stateRoutes } from "./routes/state.ts";
 import { storeRoutes } from "./routes/store.ts";
@@ -39,6 +40,7 @@ const routeGroups = [
   stateRoutes,
   cronRoutes,
   runRoutes,
+  protocolRoutes,
   storeRoutes,
   escalationRoutes,
   deadLetterRoutes,

@@ -90,7 +90,7 @@ export function pause(
 }
 
 export interface Page {
-  events: { seq: number; event: string; data: string }[];
+  events: { seq: number; event: string; data: string; createdAt: Date }[];
   /** The run has ended, or is gone: after an empty page no further event can come. */
   ended: boolean;
   /** Whether there may be events behind this page already. */
@@ -112,7 +112,9 @@ export async function readPage(
 ): Promise<Page | undefined> {
   try {
     const rows = await readEvents(db, { runId, afterSeq, limit: eventsPerReadMax, bytes: bytesPerReadMax });
-    const events = rows.flatMap(({ seq, event, data }) => (seq === null ? [] : [{ seq, event, data }]));
+    const events = rows.flatMap(({ seq, event, data, createdAt }) =>
+      seq === null ? [] : [{ seq, event, data, createdAt }],
+    );
     const status = rows[0]?.status as RunStatus | undefined;
     return {
       events,

@@ -5,12 +5,12 @@ import type { ThreadRow } from "../db/queries/rows.ts";
 import * as stream from "../db/queries/thread-stream.ts";
 import { getThread } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
-import { classify } from "../domain/classify.ts";
-import { NotFound, Transient } from "../domain/errors.ts";
+import { NotFound } from "../domain/errors.ts";
+import { idOf, type Position, positionOfId, threadStart } from "../domain/position.ts";
 import { readState } from "../engine/state.ts";
 import type { HttpDeps } from "./deps.ts";
-import { eventStream, frame, pause, readPage } from "./sse.ts";
-import { wakeOn } from "./wake.ts";
+import { follow, heartbeat, type Source } from "./following.ts";
+import { eventStream, frame, readPage } from "./sse.ts";
 
 export const threadStreamModes = ["run_modes", "lifecycle", "state_update"] as const;
 export type ThreadStreamMode = (typeof threadStreamModes)[number];
@@ -18,12 +18,6 @@ export type ThreadStreamMode = (typeof threadStreamModes)[number];
 const updatesPerReadMax = 20;
 /** Behind every event of its epoch. */
 const behindAll = 2 ** 31 - 1;
-
-export interface Position {
-  epoch: number;
-  n: number;
-}
-const start: Position = { epoch: 0, n: -1 };
 
 interface Following {
   thread: ThreadRow;
@@ -54,14 +48,12 @@ export async function placeOf(
   if (shown === undefined || shown === "") {
     return { at: open === null ? { epoch: last, n: behindAll } : { epoch: open, n: -1 } };
   }
-  if (shown === "-" || shown === "-1") return { at: start };
-  const [, epoch, n] = /^(\d{1,15})-(\d{1,10})$/.exec(shown) ?? [];
-  const at = { epoch: Number(epoch), n: Math.min(Number(n), behindAll) };
-  if (at.epoch <= last) return { at };
-  return { at: start, reset: `Last-Event-ID ${shown.slice(0, 40)} is not an event of this thread` };
+  if (shown === "-" || shown === "-1") return { at: threadStart };
+  const named = positionOfId(shown);
+  if (named !== undefined && named.epoch <= last)
+    return { at: { epoch: named.epoch, n: Math.min(named.n, behindAll) } };
+  return { at: threadStart, reset: `Last-Event-ID ${shown.slice(0, 40)} is not an event of this thread` };
 }
-
-const idOf = ({ epoch, n }: Position): string => `${epoch}-${n}`;
 
 interface Piece {
   /** Frames to send, perhaps none that the client asked for. */
@@ -69,46 +61,19 @@ interface Piece {
 }
 
 async function* frames(deps: HttpDeps, following: Following, signal: AbortSignal): AsyncGenerator<string> {
-  const { thread_id: threadId } = following.thread;
-  const follower = new Follower(deps, following);
-  const wake = wakeOn(deps.bus, {
-    topics: ["run", "queue"],
-    concerns: (id) => id === threadId || id === follower.watched,
-  });
-  const heartbeatMillis = deps.config.heartbeatSeconds * 1000;
-  let nextBeat = performance.now() + heartbeatMillis;
-  try {
-    const { reset } = following;
-    if (reset !== undefined) yield frame({ event: "reset", data: JSON.stringify({ reason: reset }) });
-    while (!signal.aborted) {
-      const piece = await orNothingYet(deps, () => follower.next());
-      if (piece === "gone") return;
-      if (piece === "nothing") await pause(deps, { wake, nextBeat, signal });
-      else if (piece.text !== "") yield piece.text;
-      if (performance.now() >= nextBeat) {
-        nextBeat += heartbeatMillis;
-        yield ": heartbeat\n\n";
-      }
-    }
-  } finally {
-    wake.close();
-  }
-}
-
-async function orNothingYet<T>({ log }: HttpDeps, read: () => Promise<T>): Promise<T | "nothing"> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!(classify(error) instanceof Transient)) throw error;
-    log.warn({ error }, "a thread's stream waits for the database");
-    return "nothing";
+  const { reset, thread } = following;
+  if (reset !== undefined) yield frame({ event: "reset", data: JSON.stringify({ reason: reset }) });
+  const source = new Follower(deps, following);
+  for await (const piece of follow(deps, { threadId: thread.thread_id, source }, signal)) {
+    if (piece === "beat") yield heartbeat;
+    else if (piece.text !== "") yield piece.text;
   }
 }
 
 type Next = Piece | "nothing" | "gone";
 
 /** Reads a thread on from a place, a piece at a time. */
-class Follower {
+class Follower implements Source<Piece> {
   readonly #deps: HttpDeps;
   readonly #name: { threadId: string; tenant: string };
   readonly #modes: readonly ThreadStreamMode[];

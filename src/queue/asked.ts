@@ -76,6 +76,7 @@ function kwargsOf(body: AskedRun, { assistant, thread }: Found): RunKwargs {
     command: body.command ?? undefined,
     context: { ...assistant.context, ...body.context },
     stream_subgraphs: body.stream_subgraphs ?? undefined,
+    stream_protocol: body.stream_protocol,
     interrupt_before: body.interrupt_before ?? undefined,
     interrupt_after: body.interrupt_after ?? undefined,
     webhook: body.webhook ?? undefined,

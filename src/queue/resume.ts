@@ -19,7 +19,7 @@ export async function resumeRequest(
 ): Promise<CreateRun> {
   const { run_id: runId, tenant, graph_id: graphId } = question;
   const asking = runId === null ? undefined : one(await getRun(db, { runId, threadId: null, tenant }));
-  const { config, context } = asking?.kwargs ?? {};
+  const { config, context, stream_protocol } = asking?.kwargs ?? {};
   const resume = question.interrupt_id === null ? value : { [question.interrupt_id]: value };
   return {
     tenant,
@@ -31,6 +31,8 @@ export async function resumeRequest(
       stream_mode: ["values"],
       ...(config === undefined ? {} : { config }),
       ...(context === undefined ? {} : { context }),
+      // Who followed the question by the newer protocol follows the answer so too.
+      ...(stream_protocol === undefined ? {} : { stream_protocol }),
     },
     metadata: { ...asking?.metadata, escalation_id: question.escalation_id },
     threadConfig: null,

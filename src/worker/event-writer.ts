@@ -59,6 +59,10 @@ export class EventWriter implements RunEvents {
     this.#held.push({ ns, event });
   }
 
+  waits(ns: string): boolean {
+    return this.#held.some((held) => held.ns === ns);
+  }
+
   async take(checkpointNs: string | null): Promise<EventBatch> {
     if (checkpointNs === null && this.#ready.length === 0) return nothing;
     // LangGraph's chunks reach us through a few promises; after a turn of the loop, all of this step are here.

@@ -18,6 +18,7 @@ import * as events from "../../src/db/queries/events.ts";
 import * as forks from "../../src/db/queries/forks.ts";
 import * as keys from "../../src/db/queries/keys.ts";
 import * as modelCalls from "../../src/db/queries/model-calls.ts";
+import * as protocol from "../../src/db/queries/protocol.ts";
 import * as runs from "../../src/db/queries/runs.ts";
 import * as settle from "../../src/db/queries/settle.ts";
 import * as store from "../../src/db/queries/store.ts";
@@ -47,6 +48,7 @@ const rooms = {
   forks,
   keys,
   modelCalls,
+  protocol,
   runs,
   settle,
   store,

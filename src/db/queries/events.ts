@@ -7,12 +7,12 @@ import { query } from "../query.ts";
 export const readEvents = query({
   name: "events.read",
   text: `
-select r.status, e.seq, e.event, e.data
+select r.status, e.seq, e.event, e.data, e.created_at
   from holdfast.runs r
   left join lateral (
-    select p.seq, p.event, p.data
+    select p.seq, p.event, p.data, p.created_at
       from (select n.*, sum(octet_length(n.data)) over (order by n.seq) - octet_length(n.data) as before
-              from (select seq, event, data from holdfast.run_events
+              from (select seq, event, data, created_at from holdfast.run_events
                      where run_id = r.run_id and seq > $2 order by seq limit $3) n) p
      where p.before < $4) e on true
  where r.run_id = $1 order by e.seq`,
@@ -27,6 +27,7 @@ select r.status, e.seq, e.event, e.data
     seq: raw.seq as number | null,
     event: raw.event as string,
     data: raw.data as string,
+    createdAt: raw.created_at as Date,
   }),
 });
 

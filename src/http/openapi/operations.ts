@@ -1,6 +1,7 @@
 import { assistantOperations } from "./assistants.ts";
 import type { Operation } from "./operation.ts";
 import { deadLetterOperations, escalationOperations, serverOperations, watchOperations } from "./own.ts";
+import { protocolOperations } from "./protocol.ts";
 import { cronOperations, runOperations, statelessRunOperations } from "./runs.ts";
 import { storeOperations } from "./store.ts";
 import { stateOperations, threadOperations } from "./threads.ts";
@@ -12,6 +13,7 @@ export const operations: readonly Operation[] = [
   ...stateOperations,
   ...runOperations,
   ...statelessRunOperations,
+  ...protocolOperations,
   ...cronOperations,
   ...storeOperations,
   ...escalationOperations,
