@@ -45,6 +45,15 @@ export default defineConfig({
       },
       {
         ...shared,
+        test: {
+          name: "browser",
+          include: ["test/browser/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        ...shared,
         // Not part of `npm test`: every action at every boundary takes the better part of an hour.
         test: {
           name: "faults",

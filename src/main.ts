@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line: serve | dev | worker | migrate | keys | dead-letters. It reads the environment, starts what a role needs and stops it
+// The command line: serve | dev | new | worker | migrate | keys | dead-letters. It reads the environment, starts what a role needs and stops it
 // in reverse order. It must hold no logic of its own. Read next: runtime.ts.
 import { fileURLToPath } from "node:url";
 import { type Config, ConfigError, readConfig } from "./config.ts";
@@ -8,6 +8,7 @@ import { develop } from "./dev.ts";
 import { addProjectEnvironment } from "./environment.ts";
 import { serveSuspects } from "./isolated.ts";
 import { manageKeys } from "./keys.ts";
+import { writeProject } from "./new-project.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
 import { type Log, openLog } from "./observe/log.ts";
 import { isolatedCommand } from "./runtime.ts";
@@ -18,6 +19,7 @@ const usage = `holdfast <command>
 
   serve             HTTP and worker in one process (ROLES=http,worker)
   dev               the same, started again when a file of the project changes
+  new NAME          write a project with a graph, a validator and a test into a new folder
   worker            the same with ROLES=worker
   migrate           bring the schema up to date and exit
   keys create NAME  make an API key, shown once
@@ -33,6 +35,8 @@ const exitGraceMillis = 2_000;
 
 async function main(argv: readonly string[]): Promise<void> {
   const [command = "serve", ...rest] = argv;
+  // Before the settings of the project around it are read: it has none yet.
+  if (command === "new") return writeProject(process.cwd(), rest);
   // A child that is started anew reads the project's variables anew.
   const startedWith = { ...process.env };
   const notes = await addProjectEnvironment(process.env);

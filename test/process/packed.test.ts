@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -83,6 +83,57 @@ describe("the packed program", () => {
     await run(process.execPath, [compiler, ...options, path.join(source, "typed.ts")], {
       cwd: project,
     }).catch(({ stdout }) => expect(stdout).toBe(""));
+  });
+});
+
+describe("holdfast new", () => {
+  const holdfast = (...args: string[]) =>
+    run(path.join(project, "node_modules/.bin/holdfast"), args, { cwd: project });
+  let written: string;
+  beforeAll(async () => {
+    written = path.join(project, "my-agent");
+    await holdfast("new", "my-agent");
+  });
+
+  it("writes a project that is whole, and names it", async () => {
+    const files = await readdir(written);
+    expect(files).toEqual(expect.arrayContaining([".env.example", ".gitignore", ".dockerignore"]));
+    const manifest = JSON.parse(await readFile(path.join(written, "package.json"), "utf8"));
+    expect(manifest).toMatchObject({
+      name: "my-agent",
+      dependencies: { holdfast: `file:${path.basename(tarball)}` },
+    });
+    expect(files).toContain(path.basename(tarball));
+    expect(await readdir(project)).not.toContainEqual(expect.stringMatching(/^\.my-agent-/));
+  });
+
+  it("writes a test that passes", async () => {
+    const { stdout } = await run("npm", ["test"], { cwd: written });
+    expect(stdout).toMatch(/# pass 3\n# fail 0|ℹ pass 3\nℹ fail 0/);
+  });
+
+  it("writes an agent that is served, and sends a refund once", async () => {
+    const server = await startIn(written, ["npm", "run", "dev"]);
+    try {
+      console.log(`answered ${Math.round(server.upMillis)} ms after npm run dev`);
+      const client = new Client({ apiUrl: server.url });
+      const refund = { order: "A-1", paid_cents: 5000, refund_cents: 2000, reason: "broken" };
+      const done = await client.runs.wait(null, "agent", { input: { refund } });
+      expect(done).toMatchObject({ status: "sent", sent: { order: "A-1", cents: 2000 } });
+      const asked = await client.runs.wait(null, "agent", {
+        input: { refund: { ...refund, refund_cents: 9000 } },
+      });
+      expect(asked).toHaveProperty("__interrupt__");
+    } finally {
+      await server.stop();
+    }
+  });
+
+  it("writes nothing into a folder that is not empty", async () => {
+    const before = await readdir(written);
+    const again = holdfast("new", "my-agent");
+    await expect(again).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(/not empty/) });
+    expect(await readdir(written)).toEqual(before);
   });
 });
 

@@ -95,7 +95,10 @@ export async function startIn(
     const fail = (): void =>
       reject(new Error(`the server did not come up in ${project}\n${said.join("\n")}`));
     setTimeout(fail, upMillisMax).unref();
-    child.once("exit", fail);
+    child.once("exit", (code, signal) => {
+      said.push(`it ended with ${code ?? signal}`);
+      fail();
+    });
     createInterface({ input: child.stdout }).on("line", (line) => {
       said.push(line);
       const up = /"address":"([^"]+)".*"holdfast is up"/.exec(line);
@@ -103,7 +106,8 @@ export async function startIn(
     });
   });
   const stop = async (): Promise<void> => {
-    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGINT");
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+      process.kill(-child.pid, "SIGINT");
     await exited;
   };
   const url = await address.catch(async (error) => {
