@@ -120,7 +120,7 @@ function pageOf(values: Values) {
   const { group: fingerprint, limit: most } = values;
   const query = given({ ...narrowing(values), fingerprint, limit: most });
   const { limit, offset, ...narrow } = parseInput(deadLettersQuery, query);
-  return { ...filterOf(values.tenant, { narrow, all: values.all }), limit, offset };
+  return { ...filterOf({ tenant: values.tenant, access: null }, { narrow, all: values.all }), limit, offset };
 }
 
 /** Ids, or a group, or a filter: as the API takes it. */
@@ -176,7 +176,7 @@ async function redriveSeveral(asked: Asked): Promise<void> {
     input: undefined,
     tenant,
     principal,
-    which: filterOf(tenant, { narrow, group, runIds }),
+    which: filterOf({ tenant, access: null }, { narrow, group, runIds }),
     ratePerSecond: rate_per_second ?? null,
     dryRun,
   });
@@ -222,7 +222,7 @@ async function discard(asked: Asked): Promise<void> {
   const { values } = asked;
   const body = parseInput(discardManyBody, given({ ...whichOf(asked), reason: values.reason }));
   const { group, run_ids: runIds, filter: narrow, limit, reason, dry_run: dryRun } = body;
-  const which = filterOf(values.tenant, { narrow, group, runIds });
+  const which = filterOf({ tenant: values.tenant, access: null }, { narrow, group, runIds });
   const done = await discardMany(asked.db, { which, limit, reason, dryRun });
   const open = (runIds ?? []).filter((id) => !done.includes(id));
   tell(values.json, { dry_run: dryRun, discarded: done, refused: open }, () => {

@@ -5,6 +5,7 @@ import type { Config } from "./config.ts";
 import { claimSuspect } from "./db/queries/claim.ts";
 import type { RunRow } from "./db/queries/rows.ts";
 import { one } from "./db/query.ts";
+import { openGraphModules } from "./graph-modules.ts";
 import type { Log } from "./observe/log.ts";
 import { workerDeps } from "./runtime.ts";
 import { holding, openRoleRuntime } from "./serve.ts";
@@ -34,7 +35,12 @@ export async function serveSuspects(config: Config, log: Log): Promise<void> {
   const first = await Promise.race([told, orphaned]);
   if (first === undefined) process.exit(failedExitCode);
   if (!("open" in first)) throw new Error("the first message must say which database to open");
-  const runtime = await openRoleRuntime(config, log, first.open.url);
+  const runtime = await openRoleRuntime({
+    config,
+    log,
+    url: first.open.url,
+    importModule: await openGraphModules(),
+  });
   const held = new HeldRuns(workerDeps(runtime, holding(config, first.open.url)));
   held.start();
   const work = async (run: RunRow): Promise<void> => {

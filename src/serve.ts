@@ -6,12 +6,14 @@ import { migrate } from "./db/migrate.ts";
 import { type Database, openDatabase } from "./db/pool.ts";
 import { anyApiKey, otherSessions } from "./db/queries/keys.ts";
 import { one } from "./db/query.ts";
+import type { ImportModule } from "./engine/exported.ts";
 import { readProject } from "./engine/project.ts";
 import { loadRegistry } from "./engine/registry.ts";
 import { loadStoreIndex } from "./engine/store-index.ts";
 import { openGraphModules, secondCopies } from "./graph-modules.ts";
 import { createApp } from "./http/app.ts";
 import { listen } from "./http/listen.ts";
+import { loadProgramAuth } from "./http/program-auth.ts";
 import { standInModel, startStandIn } from "./models/stand-in/server.ts";
 import type { Log } from "./observe/log.ts";
 import { openRuntime, type Runtime, startWorker } from "./runtime.ts";
@@ -46,10 +48,13 @@ export async function serve(config: Config, log: Log, { environment, mainFile }:
     const applied = await migrate(url);
     if (applied.length > 0) log.info({ applied }, "schema brought up to date");
     await model(config, log, environment, stops);
-    const runtime = await openRoleRuntime(config, log, url);
+    const importModule = await openGraphModules();
+    const runtime = await openRoleRuntime({ config, log, url, importModule });
     stops.push(() => runtime.stop());
     if (config.ROLES.includes("worker")) startRoleWorker({ config, url, runtime, stops, mainFile });
-    const address = config.ROLES.includes("http") ? await startRoleHttp({ config, runtime, stops }) : null;
+    const address = config.ROLES.includes("http")
+      ? await startRoleHttp({ config, runtime, stops, importModule })
+      : null;
     log.info(
       { address, roles: config.ROLES, graphs: runtime.registry.graphIds, worker: config.WORKER_ID },
       "holdfast is up",
@@ -138,12 +143,18 @@ export const holding = (config: Config, url: string) => ({
   random: Math.random,
 });
 
+interface Opening {
+  config: Config;
+  log: Log;
+  url: string;
+  importModule: ImportModule;
+}
+
 /** What every process that runs graphs opens. */
-export async function openRoleRuntime(config: Config, log: Log, url: string): Promise<Runtime> {
+export async function openRoleRuntime({ config, log, url, importModule }: Opening): Promise<Runtime> {
   const file = path.resolve(config.LANGGRAPH_JSON);
   for (const copy of secondCopies(path.dirname(file)))
     log.warn(copy, `the project has a copy of ${copy.name} of its own: install the server's version there`);
-  const importModule = await openGraphModules();
   return openRuntime({
     url,
     connectionsMax: config.DATABASE_CONNECTIONS,
@@ -158,16 +169,24 @@ export async function openRoleRuntime(config: Config, log: Log, url: string): Pr
   });
 }
 
-async function startRoleHttp({ config, runtime, stops }: Role): Promise<string> {
+async function startRoleHttp({
+  config,
+  runtime,
+  stops,
+  importModule,
+}: Role & { importModule: ImportModule }): Promise<string> {
+  const project = await readProject(path.resolve(config.LANGGRAPH_JSON));
+  const auth = await loadProgramAuth(project, importModule);
   const keys = one(await anyApiKey(runtime.db, undefined)) ?? false;
-  if (!isLoopback(config.HOST) && !keys) {
+  if (!isLoopback(config.HOST) && !keys && auth === undefined) {
     throw new ConfigError(
-      `HOST=${config.HOST} is reachable from elsewhere, but there is no API key: make one with "holdfast keys create NAME"`,
+      `HOST=${config.HOST} is reachable from elsewhere, but there is no API key: make one with "holdfast keys create NAME" (or name an auth.path in langgraph.json)`,
     );
   }
   let draining = false;
   const app = createApp({
     ...runtime,
+    auth,
     ready: async () => !draining && (await answers(runtime.db)),
     config: {
       version,

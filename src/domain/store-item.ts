@@ -49,7 +49,8 @@ type Operator = (typeof operators)[number] | "contains";
 /** One condition on a field of a value. */
 export interface Condition {
   field: string;
-  operator: Operator;
+  /** Of the value; with `place`, of the namespace or the key. */
+  operator: Operator | `place ${"$eq" | "contains"}`;
   /** JSON text. */
   operand: string;
 }

@@ -27,6 +27,8 @@ const projectFile = z.object({
   /** The name of a file, or the variables themselves. */
   env: z.union([z.string(), z.record(z.string().min(1), envValue)]).default({}),
   store: z.object({ index: storeIndex.optional() }).default({}),
+  /** `disable_studio_auth` means nothing: nobody passes the program's auth by saying to be the Studio. */
+  auth: z.object({ path: target.optional() }).optional(),
 });
 
 export type Project = z.infer<typeof projectFile> & {

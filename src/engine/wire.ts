@@ -1,15 +1,19 @@
 import { BaseMessage } from "@langchain/core/messages";
+import { isUserOfRun } from "../domain/caller.ts";
 
 /**
  * JSON text as the Agent Server's clients expect it: messages flat with their type, dates in ISO, a BigInt as text,
- * a Map as an object, a Set as a list, an Error as name and message.
+ * a Map as an object, a Set as a list, an Error as name and message. The user in a run's config is left out: see
+ * `withoutUser`.
  */
 export function toWire(value: unknown): string {
   return JSON.stringify(
     value === undefined ? null : value,
     function replace(this: unknown, key: string, shown: unknown) {
       // JSON.stringify has called toJSON already; the original is still on the holder.
-      const original = (this as Record<string, unknown>)[key];
+      const holder = this as Record<string, unknown>;
+      if (isUserOfRun(holder, key)) return undefined;
+      const original = holder[key];
       return flatten(original, shown);
     },
   );

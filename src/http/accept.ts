@@ -2,12 +2,15 @@ import { getCheckpoint } from "../db/queries/checkpoint-reads.ts";
 import type { ThreadRow } from "../db/queries/rows.ts";
 import { getThread } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
+import type { AccessFilter } from "../domain/access.ts";
 import { InvalidInput } from "../domain/errors.ts";
 import type { AskedRun, RunKwargs } from "../domain/run.ts";
 import { announceRun, requestOf } from "../queue/asked.ts";
 import { type Accepted, createRun } from "../queue/create.ts";
 import { assistantForRun } from "./assistant.ts";
 import type { HttpDeps, Principal } from "./deps.ts";
+import { ask } from "./guard.ts";
+import { checkedMetadata } from "./schemas/common.ts";
 import type { RunBody } from "./schemas/run.ts";
 
 const idempotencyKeyCharsMax = 255;
@@ -22,17 +25,45 @@ interface Asked {
 
 /** Accepts a run. Throws NotFound, InvalidInput, ThreadBusy, Conflict; see `createRun`. */
 export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted> {
-  const { body, threadId, principal } = asked;
-  checkWebhook(deps, body.webhook);
-  const assistant = await assistantForRun(deps, { id: body.assistant_id, tenant: principal.tenant });
+  const { threadId, principal } = asked;
+  checkWebhook(deps, asked.body.webhook);
+  const assistant = await assistantForRun(deps, principal, asked.body.assistant_id);
+  const { body, access } = await permitted(principal, asked, assistant.assistant_id);
   const thread =
     threadId === null ? undefined : one(await getThread(deps.db, { threadId, tenant: principal.tenant }));
-  const idempotencyKey = keyOf(asked.idempotencyKey);
-  const request = requestOf({ body, threadId, idempotencyKey, principal }, { assistant, thread });
+  const idempotencyKey = keyOf(asked.idempotencyKey, principal);
+  const configurable = principal.configurable?.() ?? {};
+  const request = {
+    ...requestOf({ body, threadId, idempotencyKey, principal, configurable }, { assistant, thread }),
+    access,
+  };
   await checkFork(deps, thread, request.kwargs);
   const accepted = await createRun(deps.db, request);
   announceRun(deps.bus, accepted);
   return accepted;
+}
+
+/** What the program's own auth makes of the request: its metadata, and which threads it may be for. */
+export async function permitted<T extends AskedRun>(
+  principal: Principal,
+  { body, threadId }: { body: T; threadId: string | null },
+  assistantId: string,
+): Promise<{ body: T; access: AccessFilter | null }> {
+  if (principal.access === undefined) return { body, access: null };
+  const { metadata, multitask_strategy, if_not_exists, after_seconds, ...kwargs } = body;
+  const value = {
+    thread_id: threadId,
+    assistant_id: assistantId,
+    status: "pending",
+    metadata: metadata ?? {},
+    prevent_insert_if_inflight: multitask_strategy === "reject",
+    multitask_strategy,
+    if_not_exists,
+    after_seconds,
+    kwargs,
+  };
+  const access = await ask(principal, "threads:create_run", value);
+  return { body: { ...body, metadata: checkedMetadata(value) }, access };
 }
 
 /** One that would never be called is refused when it is asked for. */
@@ -41,9 +72,11 @@ export function checkWebhook({ config }: HttpDeps, webhook: string | null | unde
   throw new InvalidInput("webhook: only https is called (WEBHOOK_PRIVATE)", { field: "webhook" });
 }
 
-function keyOf(header: string | undefined): string | null {
+/** The keys of two users have nothing to do with each other. */
+function keyOf(header: string | undefined, { access }: Principal): string | null {
   if (header === undefined) return null;
-  if (header.length > 0 && header.length <= idempotencyKeyCharsMax) return header;
+  if (header.length > 0 && header.length <= idempotencyKeyCharsMax)
+    return access === undefined ? header : JSON.stringify([access.user.identity, header]);
   throw new InvalidInput(`an Idempotency-Key has 1 to ${idempotencyKeyCharsMax} characters`, {
     field: "Idempotency-Key",
   });

@@ -7,6 +7,7 @@ import { authenticate } from "./auth.ts";
 import { answerInTime } from "./deadline.ts";
 import type { HttpDeps, HttpEnv } from "./deps.ts";
 import { Refused, toResponse } from "./errors.ts";
+import { refuseUnasked } from "./guard.ts";
 import { limitRate } from "./rate-limit.ts";
 import { assistantRoutes } from "./routes/assistants.ts";
 import { breakerRoutes } from "./routes/breakers.ts";
@@ -54,6 +55,7 @@ export function createApp(deps: HttpDeps): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   app.use("*", cors({ origin: "*", exposeHeaders }));
   app.use("*", answerInTime(deps), authenticate(deps), limitRate(deps.config.requestsPerSecondMax));
+  app.use("*", refuseUnasked());
   for (const routes of routeGroups) app.route("/", routes(deps));
   app.notFound((c) => toResponse(new Refused(404, "Not Found"), { path: c.req.path, log: deps.log }));
   app.onError((error, c) => toResponse(error, { path: c.req.path, log: deps.log }));

@@ -1,4 +1,5 @@
 import { threadsOfAssistant } from "../db/queries/threads.ts";
+import type { AccessFilter } from "../domain/access.ts";
 import { Conflict, NotFound } from "../domain/errors.ts";
 import { deleteThread } from "../queue/cancel.ts";
 import type { HttpDeps } from "./deps.ts";
@@ -11,9 +12,10 @@ export const threadsPerDeleteMax = 1_000;
  */
 export async function deleteThreadsOf(
   deps: HttpDeps,
-  { assistantId, tenant }: { assistantId: string; tenant: string },
+  { assistantId, tenant, access }: { assistantId: string; tenant: string; access: AccessFilter | null },
 ): Promise<void> {
-  const found = await threadsOfAssistant(deps.db, { tenant, assistantId, limit: threadsPerDeleteMax + 1 });
+  const limit = threadsPerDeleteMax + 1;
+  const found = await threadsOfAssistant(deps.db, { tenant, assistantId, limit, access });
   for (const threadId of found.slice(0, threadsPerDeleteMax)) {
     await deleteThread(deps, { threadId, tenant }).catch((error: unknown) => {
       if (!(error instanceof NotFound)) throw error;

@@ -1,9 +1,11 @@
 import { getAssistant } from "../db/queries/assistants.ts";
 import type { AssistantRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
+import { passes } from "../domain/access.ts";
 import { NotFound } from "../domain/errors.ts";
 import { systemAssistantId } from "../domain/ids.ts";
-import type { HttpDeps } from "./deps.ts";
+import type { HttpDeps, Principal } from "./deps.ts";
+import { ask } from "./guard.ts";
 import { uuid } from "./schemas/common.ts";
 
 interface Asked {
@@ -25,9 +27,32 @@ export async function findAssistant({ db, registry }: HttpDeps, asked: Asked): P
   return found;
 }
 
-/** The same, and its graph is there to be run. Throws NotFound: without the graph a run would wait for ever. */
-export async function assistantForRun(deps: HttpDeps, asked: Asked): Promise<AssistantRow> {
-  const assistant = await findAssistant(deps, asked);
+/** The same, as far as the caller may do that with it. Throws NotFound, also for one that is hidden. */
+export async function guardAssistant(
+  deps: HttpDeps,
+  principal: Principal,
+  { id, action, value }: { id: string; action: "read" | "update" | "delete"; value: object },
+): Promise<AssistantRow> {
+  const access = await ask(principal, `assistants:${action}`, Object.assign(value, { assistant_id: id }));
+  const assistant = await findAssistant(deps, { id, tenant: principal.tenant });
+  if (passes(assistant.metadata, access)) return assistant;
+  throw new NotFound("Assistant not found");
+}
+
+/**
+ * One that the caller may run, and whose graph is there. Throws NotFound: without the graph a run would wait for ever.
+ * A graph's own assistant is everybody's: it says nothing that `langgraph.json` does not.
+ */
+export async function assistantForRun(
+  deps: HttpDeps,
+  principal: Principal,
+  id: string,
+): Promise<AssistantRow> {
+  const assistant = await findAssistant(deps, { id, tenant: principal.tenant });
+  if (!assistant.system && principal.access !== undefined) {
+    const access = await ask(principal, "assistants:read", { assistant_id: assistant.assistant_id });
+    if (!passes(assistant.metadata, access)) throw new NotFound("Assistant not found");
+  }
   if (!deps.registry.has(assistant.graph_id)) throw new NotFound(`Graph ${assistant.graph_id} not found`);
   return assistant;
 }

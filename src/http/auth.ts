@@ -2,8 +2,11 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { MiddlewareHandler } from "hono";
 import { anyApiKey, findApiKeys } from "../db/queries/keys.ts";
 import { one } from "../db/query.ts";
+import { headersOf, userOfPrincipal } from "./caller.ts";
 import type { HttpDeps, HttpEnv, Principal, RequestContext } from "./deps.ts";
 import { Refused } from "./errors.ts";
+import { isUi } from "./guard.ts";
+import { accessOf } from "./program-auth.ts";
 
 const prefixBytes = 4;
 const secretBytes = 32;
@@ -25,20 +28,37 @@ export function makeApiKey(): { key: string; prefix: string; hash: Buffer } {
 }
 
 /** Names the principal of every request. Without any key in the database, and not told otherwise, all are welcome. */
-export function authenticate({ db, config }: Pick<HttpDeps, "db" | "config">): MiddlewareHandler<HttpEnv> {
-  const required = requirement(db, config.authRequired);
+export function authenticate(deps: Pick<HttpDeps, "db" | "config" | "auth">): MiddlewareHandler<HttpEnv> {
+  const required = requirement(deps.db, deps.config.authRequired);
   return async (c, next) => {
-    if (openPaths.has(c.req.path)) {
-      c.set("principal", anonymous);
-      return next();
-    }
-    const key = presentedKey(c);
-    const principal = key === undefined ? undefined : await principalOf(db, key);
-    // A wrong key is refused also where none is needed: its holder believes to be somebody.
-    if (principal === undefined && (key?.startsWith("hf_") || (await required()))) throw unauthorized();
-    c.set("principal", principal ?? anonymous);
+    const principal = isOpen(c) ? anonymous : await whoAsks(deps, c, required);
+    const configurable = () => ({ ...headersOf(c.req.raw.headers), ...userOfPrincipal(principal) });
+    c.set("principal", { ...principal, configurable });
     return next();
   };
+}
+
+const isOpen = (c: RequestContext): boolean =>
+  openPaths.has(c.req.path) || (c.req.method === "GET" && isUi(c.req.path));
+
+/** A key of ours names its tenant; everybody else is whom the program's own auth says, where there is one. */
+async function whoAsks(
+  { db, auth }: Pick<HttpDeps, "db" | "auth">,
+  c: RequestContext,
+  required: () => Promise<boolean>,
+): Promise<Principal> {
+  const key = presentedKey(c);
+  const holder = key === undefined ? undefined : await principalOf(db, key);
+  if (holder !== undefined) return holder;
+  // A wrong key is refused also where none is needed: its holder believes to be somebody.
+  if (key?.startsWith("hf_")) throw unauthorized();
+  if (auth !== undefined) {
+    const user = await auth.authenticate(c.req.raw);
+    c.set("auth", { user, scopes: user.permissions });
+    return { name: user.identity, tenant: anonymous.tenant, access: accessOf(auth, user) };
+  }
+  if (await required()) throw unauthorized();
+  return anonymous;
 }
 
 const unauthorized = (): Refused =>

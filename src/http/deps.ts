@@ -5,6 +5,7 @@ import type { Database } from "../db/pool.ts";
 import type { Registry } from "../engine/registry.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import type { Access, AuthUser, ProgramAuth } from "./program-auth.ts";
 
 export interface HttpConfig {
   version: string;
@@ -39,6 +40,8 @@ export interface HttpDeps {
   /** What long-term memory is searched by meaning with; null where the project has none. */
   storeIndex: StoreIndex | null;
   config: HttpConfig;
+  /** The program's own. */
+  auth?: ProgramAuth | undefined;
   /** False while this process should get no traffic: starting, draining, database away. */
   ready: () => Promise<boolean>;
 }
@@ -47,10 +50,18 @@ export interface HttpDeps {
 export interface Principal {
   name: string;
   tenant: string;
+  /** What a user of the program's own auth may do; whoever has a key of ours, or needs none, has the whole tenant. */
+  access?: Access;
+  /** What the runs of this request find in their configurable. */
+  configurable?: () => Record<string, unknown>;
 }
 
 export interface HttpEnv {
-  Variables: { principal: Principal };
+  Variables: {
+    principal: Principal;
+    /** As the Agent Server tells a program's own routes. */
+    auth: { user: AuthUser; scopes: string[] };
+  };
 }
 
 export type RequestContext = Context<HttpEnv>;

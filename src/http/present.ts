@@ -7,6 +7,7 @@ import type {
   RunRow,
   ThreadRow,
 } from "../db/queries/rows.ts";
+import { withoutUser } from "../domain/caller.ts";
 import { wireStatus } from "../domain/run.ts";
 
 const parsed = (text: string | null): unknown => (text === null ? null : JSON.parse(text));
@@ -45,7 +46,7 @@ export function presentRun(run: RunRow): Record<string, unknown> {
     assistant_id,
     metadata,
     status,
-    kwargs,
+    kwargs: withoutUser(kwargs),
     multitask_strategy,
     created_at,
     updated_at,
@@ -73,7 +74,11 @@ export function presentAssistantVersion(row: AssistantVersionRow): Record<string
 /** `missed`, `last_run_id` and `last_error` are ours. */
 export function presentCron(cron: CronRow): Record<string, unknown> {
   const { tenant: _, principal, payload, ...rest } = cron;
-  return { ...rest, user_id: principal, payload: { assistant_id: cron.assistant_id, ...payload } };
+  return {
+    ...rest,
+    user_id: principal,
+    payload: { assistant_id: cron.assistant_id, ...withoutUser(payload) },
+  };
 }
 
 export function presentEscalation(row: EscalationRow): Record<string, unknown> {

@@ -1,5 +1,6 @@
 import type { Bus } from "../db/listen.ts";
 import type { AssistantRow, ThreadRow } from "../db/queries/rows.ts";
+import { withoutCaller } from "../domain/caller.ts";
 import { newId } from "../domain/ids.ts";
 import { retryPolicy } from "../domain/retry.ts";
 import {
@@ -19,6 +20,8 @@ interface Asked {
   threadId: string | null;
   idempotencyKey: string | null;
   principal: { name: string; tenant: string };
+  /** What the request itself makes configurable. */
+  configurable?: Record<string, unknown>;
 }
 
 interface Found {
@@ -27,10 +30,11 @@ interface Found {
 }
 
 /** What somebody asked for, over HTTP or by a cron, with the settings of its assistant and its thread. */
-export function requestOf({ body, threadId, idempotencyKey, principal }: Asked, found: Found): CreateRun {
+export function requestOf(asked: Asked, found: Found): CreateRun {
+  const { body, threadId, idempotencyKey, principal, configurable = {} } = asked;
   const { assistant, thread } = found;
   const { graph_id: graphId, assistant_id: assistantId } = assistant;
-  const kwargs = kwargsOf(body, found);
+  const kwargs = kwargsOf(body, found, configurable);
   return {
     tenant: principal.tenant,
     threadId: threadId ?? newId(),
@@ -44,11 +48,12 @@ export function requestOf({ body, threadId, idempotencyKey, principal }: Asked, 
       graph_id: graphId,
       assistant_id: assistantId,
     },
-    threadConfig: { configurable: callersConfigurable(body, thread) },
+    threadConfig: { configurable: withoutCaller(callersConfigurable(body, thread)) },
     multitaskStrategy: body.multitask_strategy ?? "enqueue",
     afterSeconds: body.after_seconds ?? 0,
     temporary: threadId === null && body.on_completion !== "keep",
     createThread: threadId === null || body.if_not_exists === "create",
+    threadMetadata: body.metadata ?? {},
     attemptsMax: retryPolicy.attemptsMax,
     redriveOf: null,
     idempotencyKey,
@@ -68,7 +73,11 @@ export function announceRun(bus: Bus, { run, replayed }: Accepted): void {
 }
 
 /** The body as stored: what is absent stays absent, so that a null means nothing. */
-function kwargsOf(body: AskedRun, { assistant, thread }: Found): RunKwargs {
+function kwargsOf(
+  body: AskedRun,
+  { assistant, thread }: Found,
+  configurable: Record<string, unknown>,
+): RunKwargs {
   const modes = typeof body.stream_mode === "string" ? [body.stream_mode] : (body.stream_mode ?? []);
   const at = startOf(body);
   const checkpointId = at.checkpoint_id;
@@ -84,7 +93,7 @@ function kwargsOf(body: AskedRun, { assistant, thread }: Found): RunKwargs {
   };
   const kwargs: RunKwargs = {
     input: body.input ?? null,
-    config: mergedConfig(body, { assistant, thread }),
+    config: mergedConfig(body, { assistant, thread }, configurable),
     stream_mode: modes.length === 0 ? ["values"] : modes,
     ...(present(optional) as Partial<RunKwargs>),
   };
@@ -107,14 +116,23 @@ function startOf(body: AskedRun): NonNullable<AskedRun["checkpoint"]> {
 const present = (fields: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 
-/** assistant ← thread ← run; what is configurable is merged key by key. */
-function mergedConfig(body: AskedRun, { assistant, thread }: Found): RunConfig {
+/** assistant ← thread ← run ← its request; what is configurable is merged key by key. */
+function mergedConfig(
+  body: AskedRun,
+  { assistant, thread }: Found,
+  added: Record<string, unknown>,
+): RunConfig {
   const own = present({
     tags: body.config?.tags ?? undefined,
     recursion_limit: body.config?.recursion_limit ?? undefined,
   }) as RunConfig;
   const base = assistant.config as RunConfig;
-  return { ...base, ...own, configurable: { ...base.configurable, ...callersConfigurable(body, thread) } };
+  const configurable = {
+    ...withoutCaller(base.configurable ?? {}),
+    ...callersConfigurable(body, thread),
+    ...added,
+  };
+  return { ...base, ...own, configurable };
 }
 
 /**
@@ -123,7 +141,7 @@ function mergedConfig(body: AskedRun, { assistant, thread }: Found): RunConfig {
  */
 function callersConfigurable(body: AskedRun, thread: ThreadRow | undefined): Record<string, unknown> {
   const ofThread = (thread?.config ?? {}) as RunConfig;
-  const merged = { ...ofThread.configurable, ...body.config?.configurable };
+  const merged = { ...withoutCaller(ofThread.configurable ?? {}), ...body.config?.configurable };
   // It is about this run alone: kept on the thread, it would speak for every later one.
   const { [effectsPolicyKey]: _policy, ...configurable } = merged;
   return withoutStart(configurable);

@@ -6,6 +6,7 @@ import * as create from "../db/queries/create.ts";
 import type { RunRow, ThreadRow } from "../db/queries/rows.ts";
 import * as runs from "../db/queries/runs.ts";
 import { one, type Queryable } from "../db/query.ts";
+import { passes } from "../domain/access.ts";
 import { Conflict, InvalidInput, NotFound, ThreadBusy } from "../domain/errors.ts";
 import { newId } from "../domain/ids.ts";
 import type { MultitaskStrategy, ResumeAnswer } from "../domain/run.ts";
@@ -83,15 +84,18 @@ function digestOf(request: CreateRun): string {
 
 async function lockedThread(
   tx: Queryable,
-  { threadId, tenant, createThread }: CreateRun,
+  { threadId, tenant, createThread, threadMetadata: metadata = {}, access = null }: CreateRun,
 ): Promise<ThreadRow> {
-  const found = one(await create.lockThread(tx, { threadId, tenant }));
-  if (found !== undefined) return found;
-  if (createThread) {
-    await create.insertThread(tx, { threadId, tenant, metadata: {} });
-    const made = one(await create.lockThread(tx, { threadId, tenant }));
-    if (made !== undefined) return made;
-  }
+  const lock = async (): Promise<ThreadRow | undefined> =>
+    one(await create.lockThread(tx, { threadId, tenant }));
+  let found = await lock();
+  const made =
+    found === undefined && createThread
+      ? one(await create.insertThread(tx, { threadId, tenant, metadata }))
+      : undefined;
+  found ??= await lock();
+  // Whoever makes a thread may use it; somebody else may have made one of that id a moment before.
+  if (found !== undefined && (made !== undefined || passes(found.metadata, access))) return found;
   throw new NotFound(`Thread with ID ${threadId} not found`);
 }
 

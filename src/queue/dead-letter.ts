@@ -4,6 +4,7 @@ import type { RunRow } from "../db/queries/rows.ts";
 import { listAttempts } from "../db/queries/runs.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { adviceFor } from "../domain/advice.ts";
+import { withoutUser } from "../domain/caller.ts";
 import { Conflict, InvalidInput } from "../domain/errors.ts";
 import { wireStatus } from "../domain/run.ts";
 import { asItStands, planRedrive, type RedriveChoice } from "./redrive-plan.ts";
@@ -40,7 +41,7 @@ export function deadLetterLine(run: RunRow): Record<string, unknown> {
     status: wireStatus(run.status),
     advice: adviceFor(run.error?.code ?? "error"),
     metadata,
-    kwargs,
+    kwargs: withoutUser(kwargs),
     multitask_strategy,
     updated_at,
   };

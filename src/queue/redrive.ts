@@ -112,7 +112,12 @@ export async function redriveMany(
   const threads = new Set<string>();
   // Named ones are tried whatever became of them, so that each gets its answer.
   const named = which.runIds === null ? undefined : [...new Set(which.runIds)];
+  const hidden = await hiddenOf(deps.db, which);
   for (const runId of named ?? (await oldestDeadLetters(deps.db, { ...which, limit }))) {
+    if (hidden.has(runId)) {
+      results.push(refused(runId, "Run not found"));
+      continue;
+    }
     const before = results.filter((result) => result.redriven).length;
     const afterSeconds = ratePerSecond === null ? 0 : before / ratePerSecond;
     results.push(await tried(deps, { ...redrive, runId, afterSeconds }, threads));
@@ -140,16 +145,26 @@ async function tried(
       reason: null,
     };
   } catch (error) {
-    const refused = error instanceof Conflict || error instanceof NotFound || error instanceof InvalidInput;
-    if (!refused) throw error;
-    return {
-      run_id: runId,
-      redriven: false,
-      redrive_run_id: null,
-      available_at: null,
-      reason: error.message,
-    };
+    if (error instanceof Conflict || error instanceof NotFound || error instanceof InvalidInput)
+      return refused(runId, error.message);
+    throw error;
   }
+}
+
+const refused = (runId: string, reason: string): RedriveResult => ({
+  run_id: runId,
+  redriven: false,
+  redrive_run_id: null,
+  available_at: null,
+  reason,
+});
+
+/** Named runs that the caller may not see. */
+async function hiddenOf(db: Database, which: DeadLetterFilter): Promise<Set<string>> {
+  if (which.access === null || which.runIds === null) return new Set();
+  const page = { limit: redrivesPerRequestMax, offset: 0 };
+  const seen = await listDeadLetters(db, { ...which, all: true, ...page });
+  return new Set(which.runIds.filter((id) => !seen.some((run) => run.run_id === id)));
 }
 
 /** Closes those that are meant, in one statement. The ids of those that were open. */

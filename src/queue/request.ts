@@ -1,3 +1,4 @@
+import type { AccessFilter } from "../domain/access.ts";
 import type { EffectsPolicy, MultitaskStrategy, RunKwargs } from "../domain/run.ts";
 
 /** A run to be accepted, parsed and with its assistant resolved. */
@@ -15,6 +16,9 @@ export interface CreateRun {
   temporary: boolean;
   /** Make the thread when it does not exist. */
   createThread: boolean;
+  threadMetadata?: Record<string, unknown>;
+  /** What the thread's metadata must contain for the caller to see it. */
+  access?: AccessFilter | null;
   attemptsMax: number;
   redriveOf: string | null;
   /** What to do about effects that lie behind the point it starts from; a run that forks without a word is refused. */

@@ -10,16 +10,19 @@ interface Answer {
   /** What `interrupt()` returns in the graph. */
   value: unknown;
   principal: string;
+  /** What the answer's run finds about its user, instead of the one who asked for the run before it. */
+  user?: Record<string, unknown>;
 }
 
 /** The run that carries an answer back into its graph, under config, context and metadata of the run that asked. */
 export async function resumeRequest(
   db: Queryable,
-  { question, value, principal }: Answer,
+  { question, value, principal, user = {} }: Answer,
 ): Promise<CreateRun> {
   const { run_id: runId, tenant, graph_id: graphId } = question;
   const asking = runId === null ? undefined : one(await getRun(db, { runId, threadId: null, tenant }));
   const { config, context, stream_protocol } = asking?.kwargs ?? {};
+  const mine = { ...config, configurable: { ...config?.configurable, ...user } };
   const resume = question.interrupt_id === null ? value : { [question.interrupt_id]: value };
   return {
     tenant,
@@ -29,7 +32,7 @@ export async function resumeRequest(
     kwargs: {
       command: { resume },
       stream_mode: ["values"],
-      ...(config === undefined ? {} : { config }),
+      ...(config === undefined && Object.keys(user).length === 0 ? {} : { config: mine }),
       ...(context === undefined ? {} : { context }),
       // Who followed the question by the newer protocol follows the answer so too.
       ...(stream_protocol === undefined ? {} : { stream_protocol }),

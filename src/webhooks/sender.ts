@@ -11,6 +11,7 @@ import {
   takeDeliveries,
 } from "../db/queries/webhooks.ts";
 import { one } from "../db/query.ts";
+import { withoutUser } from "../domain/caller.ts";
 import { retryAfterMs } from "../domain/retry-after.ts";
 import { storable } from "../domain/text.ts";
 import type { Log } from "../observe/log.ts";
@@ -163,9 +164,10 @@ type Content = Pick<DeliveryRow, "run" | "output">;
 
 /** As the Agent Server sends it: the run, its times, the thread's values, and the error of a run that failed. */
 function bodyOf({ run, output }: Content, now: Date): string {
-  const { error, ...told } = run;
+  const { error, kwargs, ...told } = run;
   const head = JSON.stringify({
     ...told,
+    kwargs: withoutUser((kwargs ?? {}) as object),
     webhook_sent_at: now.toISOString(),
     ...(error === null ? {} : { error }),
   });

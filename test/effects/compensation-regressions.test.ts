@@ -108,7 +108,7 @@ describe("a compensation", () => {
     await discardMany(trip.runtime.db, {
       which: {
         ...{ tenant: "default", all: false, graphId: null, code: null, fingerprint: null },
-        ...{ since: null, until: null, runIds: [stuck?.run_id ?? ""] },
+        ...{ since: null, access: null, until: null, runIds: [stuck?.run_id ?? ""] },
       },
       limit: 1,
       reason: "seen",

@@ -171,7 +171,7 @@ describe("an assistant", () => {
     });
     await assistants.upsertSystemAssistant(runtime.db, start);
     expect(await assistants.getAssistant(runtime.db, key)).toEqual([first]);
-    const versions = { assistantId: key.assistantId, metadata: null, limit: 10, offset: 0 };
+    const versions = { assistantId: key.assistantId, metadata: null, access: null, limit: 10, offset: 0 };
     expect(await assistants.listVersions(runtime.db, versions)).toMatchObject([{ version: 1, name: "late" }]);
     await runtime.db.query({
       text: "delete from holdfast.assistants where assistant_id = $1",

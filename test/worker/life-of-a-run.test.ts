@@ -97,6 +97,7 @@ describe("a run that fails", () => {
       code: null,
       fingerprint: null,
       since: null,
+      access: null,
       until: null,
       runIds: null,
       limit: 10,

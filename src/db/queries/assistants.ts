@@ -1,4 +1,6 @@
+import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
+import { accessValue } from "./access.ts";
 import { asAssistant, asAssistantVersion } from "./rows.ts";
 
 const json = (value: unknown): string | null =>
@@ -150,14 +152,15 @@ export const listVersions = query({
   name: "assistant.versions",
   text: `
 select * from holdfast.assistant_versions
- where assistant_id = $1 and ($2::jsonb is null or metadata @> $2::jsonb)
+ where assistant_id = $1 and ($2::jsonb is null or metadata @> $2::jsonb) and ($5::jsonb is null or metadata @> $5::jsonb)
  order by version desc limit $3 offset $4`,
-  values: (p: { assistantId: string; metadata: unknown; limit: number; offset: number }) => [
-    p.assistantId,
-    json(p.metadata),
-    p.limit,
-    p.offset,
-  ],
+  values: (p: {
+    assistantId: string;
+    metadata: unknown;
+    limit: number;
+    offset: number;
+    access: AccessFilter | null;
+  }) => [p.assistantId, json(p.metadata), p.limit, p.offset, accessValue(p)],
   row: asAssistantVersion,
 });
 
@@ -170,6 +173,8 @@ export interface AssistantFilter {
   metadata: unknown;
   /** Part of it, in any case. */
   name: string | null;
+  /** What the metadata must contain for the caller to see it. */
+  access: AccessFilter | null;
 }
 export interface AssistantSearch extends AssistantFilter {
   sortBy: AssistantSort;
@@ -178,11 +183,12 @@ export interface AssistantSearch extends AssistantFilter {
   offset: number;
 }
 
-const where = `
+const where = (access: string): string => `
  where (tenant = $1 or system)
    and ($2::text is null or graph_id = $2)
    and ($3::jsonb is null or metadata @> $3::jsonb)
-   and ($4::text is null or position(lower($4) in lower(name)) > 0)`;
+   and ($4::text is null or position(lower($4) in lower(name)) > 0)
+   and (${access}::jsonb is null or metadata @> ${access}::jsonb)`;
 const filterValues = (p: AssistantFilter): unknown[] => [p.tenant, p.graphId, json(p.metadata), p.name];
 
 const sorted = sortColumns
@@ -195,17 +201,24 @@ const sorted = sortColumns
 export const searchAssistants = query({
   name: "assistant.search",
   text: `
-select *, count(*) over () as total from holdfast.assistants ${where}
+select *, count(*) over () as total from holdfast.assistants ${where("$9")}
  order by
   ${sorted}, assistant_id
  limit $7 offset $8`,
-  values: (p: AssistantSearch) => [...filterValues(p), p.sortBy, p.descending, p.limit, p.offset],
+  values: (p: AssistantSearch) => [
+    ...filterValues(p),
+    p.sortBy,
+    p.descending,
+    p.limit,
+    p.offset,
+    accessValue(p),
+  ],
   row: (raw) => ({ assistant: asAssistant(raw), total: raw.total as number }),
 });
 
 export const countAssistants = query({
   name: "assistant.count",
-  text: `select count(*) as n from holdfast.assistants ${where}`,
-  values: filterValues,
+  text: `select count(*) as n from holdfast.assistants ${where("$5")}`,
+  values: (p: AssistantFilter) => [...filterValues(p), accessValue(p)],
   row: (raw) => raw.n as number,
 });

@@ -1,5 +1,7 @@
 // Crons. Whoever moves next_run_date from the value that was read has fired the tick; nobody else can.
+import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
+import { accessValue } from "./access.ts";
 import { asCron, type CronRow } from "./rows.ts";
 
 interface CronKey {
@@ -76,6 +78,13 @@ update holdfast.crons
   row: asCron,
 });
 
+export const getCron = query({
+  name: "cron.get",
+  text: "select * from holdfast.crons where cron_id = $1 and tenant = $2",
+  values: (p: CronKey) => [p.cronId, p.tenant],
+  row: asCron,
+});
+
 export const deleteCron = query({
   name: "cron.delete",
   text: "delete from holdfast.crons where cron_id = $1 and tenant = $2 returning cron_id",
@@ -98,11 +107,14 @@ export interface CronFilter {
   threadId: string | null;
   enabled: boolean | null;
   metadata: unknown;
+  /** What the metadata must contain for the caller to see it. */
+  access: AccessFilter | null;
 }
 
-const where = `
+const where = (access: string): string => `
  where tenant = $1 and ($2::uuid is null or assistant_id = $2) and ($3::uuid is null or thread_id = $3)
-   and ($4::boolean is null or enabled = $4) and ($5::jsonb is null or metadata @> $5::jsonb)`;
+   and ($4::boolean is null or enabled = $4) and ($5::jsonb is null or metadata @> $5::jsonb)
+   and (${access}::jsonb is null or metadata @> ${access}::jsonb)`;
 const filterValues = (p: CronFilter): unknown[] => [
   p.tenant,
   p.assistantId,
@@ -120,7 +132,7 @@ const order = cronSorts
 export const searchCrons = query({
   name: "cron.search",
   text: `
-select *, count(*) over () as total from holdfast.crons ${where}
+select *, count(*) over () as total from holdfast.crons ${where("$10")}
  order by ${order}, cron_id limit $8 offset $9`,
   values: (p: CronFilter & { sortBy: string; descending: boolean; limit: number; offset: number }) => [
     ...filterValues(p),
@@ -128,14 +140,15 @@ select *, count(*) over () as total from holdfast.crons ${where}
     p.descending,
     p.limit,
     p.offset,
+    accessValue(p),
   ],
   row: (raw) => ({ cron: asCron(raw), total: raw.total as number }),
 });
 
 export const countCrons = query({
   name: "cron.count",
-  text: `select count(*) as n from holdfast.crons ${where}`,
-  values: filterValues,
+  text: `select count(*) as n from holdfast.crons ${where("$6")}`,
+  values: (p: CronFilter) => [...filterValues(p), accessValue(p)],
   row: (raw) => raw.n as number,
 });
 

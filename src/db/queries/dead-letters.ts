@@ -1,5 +1,7 @@
 // Dead letters: runs that ended in error or timeout. A view of the runs, not a copy.
+import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
+import { accessValue, ofVisibleThread } from "./access.ts";
 import { asRun } from "./rows.ts";
 
 /** Which dead letters are meant. Null does not narrow. */
@@ -13,6 +15,7 @@ export interface DeadLetterFilter {
   since: Date | null;
   until: Date | null;
   runIds: string[] | null;
+  access: AccessFilter | null;
 }
 
 // A redrive that was cancelled has handled nothing.
@@ -25,7 +28,7 @@ const where = `
    and ($5::text is null or r.fingerprint = $5)
    and ($6::timestamptz is null or r.finished_at >= $6)
    and ($7::timestamptz is null or r.finished_at < $7)
-   and ($8::uuid[] is null or r.run_id = any($8))`;
+   and ($8::uuid[] is null or r.run_id = any($8)) and ${ofVisibleThread("r", "$9")}`;
 const filterValues = (p: DeadLetterFilter): unknown[] => [
   p.tenant,
   p.all,
@@ -35,12 +38,13 @@ const filterValues = (p: DeadLetterFilter): unknown[] => [
   p.since,
   p.until,
   p.runIds,
+  accessValue(p),
 ];
 
 /** Newest first. */
 export const listDeadLetters = query({
   name: "dead_letter.list",
-  text: `select r.* from holdfast.runs r ${where} order by r.finished_at desc, r.seq desc limit $9 offset $10`,
+  text: `select r.* from holdfast.runs r ${where} order by r.finished_at desc, r.seq desc limit $10 offset $11`,
   values: (p: DeadLetterFilter & { limit: number; offset: number }) => [
     ...filterValues(p),
     p.limit,
@@ -52,7 +56,7 @@ export const listDeadLetters = query({
 /** Oldest first: in the order in which they died they are redriven. */
 export const oldestDeadLetters = query({
   name: "dead_letter.oldest",
-  text: `select r.run_id from holdfast.runs r ${where} order by r.finished_at, r.seq limit $9`,
+  text: `select r.run_id from holdfast.runs r ${where} order by r.finished_at, r.seq limit $10`,
   values: (p: DeadLetterFilter & { limit: number }) => [...filterValues(p), p.limit],
   row: (raw) => raw.run_id as string,
 });
@@ -66,7 +70,7 @@ select r.fingerprint, count(*) as n, min(r.finished_at) as first_at, max(r.finis
        (array_agg(r.run_id order by r.finished_at desc))[1] as sample_run_id,
        array_agg(distinct r.graph_id) as graphs
   from holdfast.runs r ${where}
- group by r.fingerprint, r.error->>'code' order by n desc, last_at desc limit $9 offset $10`,
+ group by r.fingerprint, r.error->>'code' order by n desc, last_at desc limit $10 offset $11`,
   values: (p: DeadLetterFilter & { limit: number; offset: number }) => [
     ...filterValues(p),
     p.limit,

@@ -1,5 +1,7 @@
+import type { AccessFilter } from "../../domain/access.ts";
 import type { EscalationReason, ResponseType } from "../../domain/escalation.ts";
 import { query } from "../query.ts";
+import { accessValue, ofVisibleThread } from "./access.ts";
 import { asEscalation } from "./rows.ts";
 
 export interface NewEscalation {
@@ -80,16 +82,17 @@ export const listEscalations = query({
   text: `
 select * from holdfast.escalations
  where tenant = $1 and ($2::text is null or status = $2) and ($3::uuid is null or thread_id = $3)
-   and ($4::text is null or graph_id = $4)
+   and ($4::text is null or graph_id = $4) and ${ofVisibleThread("escalations", "$7")}
  order by priority desc, created_at limit $5 offset $6`,
   values: (p: {
     tenant: string;
     status: string | null;
     threadId: string | null;
     graphId: string | null;
+    access: AccessFilter | null;
     limit: number;
     offset: number;
-  }) => [p.tenant, p.status, p.threadId, p.graphId, p.limit, p.offset],
+  }) => [p.tenant, p.status, p.threadId, p.graphId, p.limit, p.offset, accessValue(p)],
   row: asEscalation,
 });
 

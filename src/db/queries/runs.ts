@@ -1,4 +1,6 @@
+import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
+import { accessValue, ofVisibleThread } from "./access.ts";
 import { asRun } from "./rows.ts";
 import { notingWebhooks } from "./webhooks.ts";
 
@@ -37,7 +39,7 @@ export const openRunsOf = query({
   text: `
 select * from holdfast.runs
  where tenant = $1 and ($2::uuid is null or thread_id = $2) and ($3::uuid[] is null or run_id = any($3))
-   and status = any($4) and status in ('queued', 'blocked', 'running')
+   and status = any($4) and status in ('queued', 'blocked', 'running') and ${ofVisibleThread("runs", "$6")}
  order by seq desc limit $5`,
   values: (p: {
     tenant: string;
@@ -45,7 +47,8 @@ select * from holdfast.runs
     runIds: string[] | null;
     statuses: string[];
     limit: number;
-  }) => [p.tenant, p.threadId, p.runIds, p.statuses, p.limit],
+    access: AccessFilter | null;
+  }) => [p.tenant, p.threadId, p.runIds, p.statuses, p.limit, accessValue(p)],
   row: asRun,
 });
 

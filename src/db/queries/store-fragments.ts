@@ -1,4 +1,5 @@
 // Parts of the statements on long-term memory. An item is always `i`, its tenant $1.
+import type { AccessFilter } from "../../domain/access.ts";
 import type { Condition } from "../../domain/store-item.ts";
 
 export interface ItemRow {
@@ -20,11 +21,17 @@ export const belowValues = (tenant: string, prefix: readonly string[]): unknown[
   return [tenant, prefix, last === undefined ? null : [...prefix.slice(0, -1), `${last}\u0001`]];
 };
 
-/** All conditions on the value hold: $4, $5 and $6 are their fields, operators and operands. */
+const place = "jsonb_build_object('namespace', i.namespace, 'key', i.key)";
+
+/** Whether a filter of the program's auth lets the item pass: it is about the fields of the value, beside the item's place. */
+export const seenBy = (access: string): string =>
+  `(${access}::jsonb is null or (i.value || ${place}) @> ${access}::jsonb)`;
+
+/** All conditions on the value hold, and those of `accessConditions`: $4, $5 and $6 are their fields, operators and operands. */
 export const fulfils = `not exists (
        select 1 from unnest($4::text[], $5::text[], $6::jsonb[]) as c (field, operator, operand),
-              lateral (select i.value -> c.field as v) as f
-        where (case c.operator
+              lateral (select case when c.operator like 'place %' then ${place} -> c.field else i.value -> c.field end as v) as f
+        where (case replace(c.operator, 'place ', '')
                  when '$eq' then f.v = c.operand
                  when 'contains' then f.v @> c.operand
                  when '$ne' then f.v is distinct from c.operand
@@ -35,6 +42,16 @@ export const fulfils = `not exists (
                  when '$lt' then jsonb_typeof(f.v) = jsonb_typeof(c.operand) and f.v < c.operand
                  when '$lte' then jsonb_typeof(f.v) = jsonb_typeof(c.operand) and f.v <= c.operand
                end) is not true)`;
+
+const ofPlace: readonly string[] = ["namespace", "key"];
+
+/** The same filter as conditions, for a search. */
+export const accessConditions = (access: AccessFilter | null): Condition[] =>
+  Object.entries(access ?? {}).map(([field, wanted]) => {
+    const operator = Array.isArray(wanted) ? "contains" : "$eq";
+    const operand = JSON.stringify(wanted);
+    return { field, operator: ofPlace.includes(field) ? `place ${operator}` : operator, operand };
+  });
 
 export const conditionValues = (conditions: readonly Condition[]): unknown[] => [
   conditions.map(({ field }) => field),

@@ -1,7 +1,9 @@
 // Long-term memory. Every statement names the tenant; what a run writes hangs on its lease, in the same statement.
+import type { AccessFilter } from "../../domain/access.ts";
 import { anyLabel, type NamespaceMatch } from "../../domain/store-item.ts";
 import { query } from "../query.ts";
-import { alive, below, belowValues, type ItemRow, refreshing } from "./store-fragments.ts";
+import { accessValue } from "./access.ts";
+import { alive, below, belowValues, type ItemRow, refreshing, seenBy } from "./store-fragments.ts";
 
 interface Place {
   tenant: string;
@@ -26,7 +28,7 @@ const leaseOfRun = (from: number): string => `select epoch from holdfast.runs
    where run_id = $${from} and epoch = $${from + 1} and status = 'running' for share`;
 const noLease = "select 0::bigint as epoch";
 
-const putText = (lease: string): string => `
+const putText = (lease: string, condition = "true"): string => `
 with lease as materialized (${lease}), put as (
   insert into holdfast.store_items as i (tenant, namespace, key, value, ttl_minutes, expires_at)
   select $1, $2::text[], $3, $4::jsonb, $5::float8, holdfast.now() + $5::float8 * interval '1 minute' from lease
@@ -34,6 +36,7 @@ with lease as materialized (${lease}), put as (
      set value = excluded.value, ttl_minutes = excluded.ttl_minutes, expires_at = excluded.expires_at,
          created_at = case when ${alive} then i.created_at else excluded.created_at end,
          updated_at = excluded.updated_at
+   where ${condition}
   returning tenant, namespace, key
 ), stale as (
   delete from holdfast.store_vectors v using put
@@ -44,7 +47,7 @@ with lease as materialized (${lease}), put as (
     from put, unnest($6::text[], $7::bytea[]) as n (path, vector)
   on conflict (tenant, namespace, key, path) do update set model = excluded.model, vector = excluded.vector
 )
-select epoch from lease`;
+select epoch from lease where exists (select 1 from put)`;
 const putValues = (p: PutParams): unknown[] => [
   p.tenant,
   p.namespace,
@@ -56,19 +59,21 @@ const putValues = (p: PutParams): unknown[] => [
   p.model,
 ];
 
-const deleteText = (lease: string): string => `
+const deleteText = (lease: string, condition = "true"): string => `
 with lease as materialized (${lease}), gone as (
-  delete from holdfast.store_items i using lease where i.tenant = $1 and i.namespace = $2::text[] and i.key = $3
+  delete from holdfast.store_items i using lease
+   where i.tenant = $1 and i.namespace = $2::text[] and i.key = $3 and ${condition}
 )
 select epoch from lease`;
 const placeValues = (p: Place): unknown[] => [p.tenant, p.namespace, p.key];
 
 const epochOf = (raw: Record<string, unknown>): number => raw.epoch as number;
 
+/** Zero rows: there is an item that the caller may not see. */
 export const putItem = query({
   name: "store.put",
-  text: putText(noLease),
-  values: putValues,
+  text: putText(noLease, `(not ${alive} or ${seenBy("$9")})`),
+  values: (p: PutParams & { access: AccessFilter | null }) => [...putValues(p), accessValue(p)],
   row: epochOf,
 });
 
@@ -82,8 +87,8 @@ export const putItemAsRun = query({
 
 export const deleteItem = query({
   name: "store.delete",
-  text: deleteText(noLease),
-  values: placeValues,
+  text: deleteText(noLease, seenBy("$4")),
+  values: (p: Place & { access: AccessFilter | null }) => [...placeValues(p), accessValue(p)],
   row: epochOf,
 });
 
@@ -115,13 +120,15 @@ interface ListParams {
   depthMax: number | null;
   limit: number;
   offset: number;
+  /** What an item must contain for the caller to see it; graphs see all of their tenant. */
+  access?: AccessFilter | null;
 }
 
 export const listNamespaces = query({
   name: "store.namespaces",
   text: `
 select distinct i.namespace[1:coalesce($5::int, cardinality(i.namespace))] as namespace from holdfast.store_items i
- where ${below}
+ where ${below} and ${seenBy("$8")}
    and not exists (
      select 1 from jsonb_array_elements($4::jsonb) m, lateral (
          select jsonb_array_length(m -> 'path') as length,
@@ -137,6 +144,7 @@ select distinct i.namespace[1:coalesce($5::int, cardinality(i.namespace))] as na
     p.depthMax,
     p.limit,
     p.offset,
+    accessValue({ access: p.access ?? null }),
   ],
   row: (raw) => raw.namespace as string[],
 });

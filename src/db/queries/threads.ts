@@ -1,4 +1,6 @@
+import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
+import { accessValue } from "./access.ts";
 import { asThread } from "./rows.ts";
 
 interface ThreadKey {
@@ -24,6 +26,8 @@ export interface ThreadFilter {
   /** Containment in the values; those that jsonb cannot hold are not found. */
   values: unknown;
   ids: string[] | null;
+  /** What the metadata must contain for the caller to see it. */
+  access: AccessFilter | null;
 }
 export interface ThreadSearch extends ThreadFilter {
   sortBy: ThreadSort;
@@ -32,12 +36,13 @@ export interface ThreadSearch extends ThreadFilter {
   offset: number;
 }
 
-const where = `
+const where = (access: string): string => `
  where tenant = $1
    and ($2::jsonb is null or metadata @> $2::jsonb)
    and ($3::text is null or status = $3)
    and ($4::jsonb is null or holdfast.searchable("values") @> $4::jsonb)
-   and ($5::uuid[] is null or thread_id = any($5))`;
+   and ($5::uuid[] is null or thread_id = any($5))
+   and (${access}::jsonb is null or metadata @> ${access}::jsonb)`;
 const json = (value: unknown): string | null =>
   value === undefined || value === null ? null : JSON.stringify(value);
 const filterValues = (p: ThreadFilter): unknown[] => [
@@ -51,7 +56,7 @@ const filterValues = (p: ThreadFilter): unknown[] => [
 export const searchThreads = query({
   name: "thread.search",
   text: `
-select *, count(*) over () as total from holdfast.threads ${where}
+select *, count(*) over () as total from holdfast.threads ${where("$10")}
  order by
   case when $6 = 'created_at' and $7 then created_at end desc, case when $6 = 'created_at' and not $7 then created_at end,
   case when $6 = 'updated_at' and $7 then updated_at end desc, case when $6 = 'updated_at' and not $7 then updated_at end,
@@ -61,14 +66,21 @@ select *, count(*) over () as total from holdfast.threads ${where}
   case when $6 = 'thread_id' and $7 then thread_id end desc, case when $6 = 'thread_id' and not $7 then thread_id end,
   thread_id
  limit $8 offset $9`,
-  values: (p: ThreadSearch) => [...filterValues(p), p.sortBy, p.descending, p.limit, p.offset],
+  values: (p: ThreadSearch) => [
+    ...filterValues(p),
+    p.sortBy,
+    p.descending,
+    p.limit,
+    p.offset,
+    accessValue(p),
+  ],
   row: (raw) => ({ thread: asThread(raw), total: raw.total as number }),
 });
 
 export const countThreads = query({
   name: "thread.count",
-  text: `select count(*) as n from holdfast.threads ${where}`,
-  values: filterValues,
+  text: `select count(*) as n from holdfast.threads ${where("$6")}`,
+  values: (p: ThreadFilter) => [...filterValues(p), accessValue(p)],
   row: (raw) => raw.n as number,
 });
 
@@ -106,8 +118,15 @@ export const threadsOfAssistant = query({
   name: "thread.of_assistant",
   text: `
 select thread_id from holdfast.threads
- where tenant = $1 and metadata @> jsonb_build_object('assistant_id', $2::text) order by thread_id limit $3`,
-  values: (p: { tenant: string; assistantId: string; limit: number }) => [p.tenant, p.assistantId, p.limit],
+ where tenant = $1 and metadata @> jsonb_build_object('assistant_id', $2::text)
+   and ($4::jsonb is null or metadata @> $4::jsonb)
+ order by thread_id limit $3`,
+  values: (p: { tenant: string; assistantId: string; limit: number; access: AccessFilter | null }) => [
+    p.tenant,
+    p.assistantId,
+    p.limit,
+    accessValue(p),
+  ],
   row: (raw) => raw.thread_id as string,
 });
 

@@ -1,5 +1,7 @@
 // The outbox of webhooks. A row is written by the statement that ends its run (settle.finish, run.cancel_waiting).
+import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
+import { accessValue, ofVisibleThread } from "./access.ts";
 
 export const deliveryStatuses = ["pending", "delivered", "dead"] as const;
 export type DeliveryStatus = (typeof deliveryStatuses)[number];
@@ -115,14 +117,16 @@ export const listDeliveries = query({
   text: `
 select ${shownColumns} from holdfast.webhook_deliveries
  where tenant = $1 and ($2::text is null or status = $2) and ($3::uuid is null or run_id = $3)
+   and ${ofVisibleThread("webhook_deliveries", "$6")}
  order by created_at desc, delivery_id limit $4 offset $5`,
   values: (p: {
     tenant: string;
     status: DeliveryStatus | null;
     runId: string | null;
+    access: AccessFilter | null;
     limit: number;
     offset: number;
-  }) => [p.tenant, p.status, p.runId, p.limit, p.offset],
+  }) => [p.tenant, p.status, p.runId, p.limit, p.offset, accessValue(p)],
   row: asShown,
 });
 
@@ -132,8 +136,13 @@ export const redriveDelivery = query({
   text: `
 update holdfast.webhook_deliveries
    set status = 'pending', attempts = 0, due_at = holdfast.now(), ended_at = null
- where delivery_id = $1 and tenant = $2 and status = 'dead' returning ${shownColumns}`,
-  values: (p: { deliveryId: string; tenant: string }) => [p.deliveryId, p.tenant],
+ where delivery_id = $1 and tenant = $2 and status = 'dead' and ${ofVisibleThread("webhook_deliveries", "$3")}
+returning ${shownColumns}`,
+  values: (p: { deliveryId: string; tenant: string; access: AccessFilter | null }) => [
+    p.deliveryId,
+    p.tenant,
+    accessValue(p),
+  ],
   row: asShown,
 });
 

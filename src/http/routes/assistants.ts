@@ -2,13 +2,15 @@ import { Hono } from "hono";
 import * as assistants from "../../db/queries/assistants.ts";
 import type { AssistantRow } from "../../db/queries/rows.ts";
 import { one } from "../../db/query.ts";
+import { passes } from "../../domain/access.ts";
 import { Conflict, InvalidInput, NotFound } from "../../domain/errors.ts";
 import { newId } from "../../domain/ids.ts";
-import { findAssistant } from "../assistant.ts";
+import { findAssistant, guardAssistant } from "../assistant.ts";
 import { deleteThreadsOf } from "../assistant-threads.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";
+import { ask } from "../guard.ts";
 import { pageHeaders, presentAssistant, presentAssistantVersion, selected } from "../present.ts";
 import {
   countAssistantsBody,
@@ -18,7 +20,7 @@ import {
   searchAssistantsBody,
   versionsBody,
 } from "../schemas/assistant.ts";
-import { flag } from "../schemas/common.ts";
+import { checkedMetadata, flag } from "../schemas/common.ts";
 
 export const versionsMax = 10_000;
 const nameDefault = "Untitled";
@@ -37,15 +39,25 @@ export function assistantRoutes(deps: HttpDeps): Hono<HttpEnv> {
   return routes;
 }
 
-/** The assistant of the path. Throws NotFound. */
-export function assistantOf(deps: HttpDeps, c: RequestContext): Promise<AssistantRow> {
-  return findAssistant(deps, { id: c.req.param("assistant_id") ?? "", tenant: tenantOf(c) });
+/** The assistant of the path, as far as the caller may do that with it (to read it, unless said). Throws NotFound. */
+export function assistantOf(
+  deps: HttpDeps,
+  c: RequestContext,
+  wanted: { action?: "read" | "update" | "delete"; value?: object } = {},
+): Promise<AssistantRow> {
+  const { action = "read", value = {} } = wanted;
+  return guardAssistant(deps, c.get("principal"), { id: c.req.param("assistant_id") ?? "", action, value });
 }
 
 /** One that the caller may change. Throws NotFound, and Refused for a system assistant: other tenants use it too. */
-async function ownAssistantOf(deps: HttpDeps, c: RequestContext, deed: string): Promise<AssistantRow> {
-  const assistant = await assistantOf(deps, c);
+async function ownAssistantOf(
+  deps: HttpDeps,
+  c: RequestContext,
+  wanted: { action: "update" | "delete"; value?: object },
+): Promise<AssistantRow> {
+  const assistant = await assistantOf(deps, c, wanted);
   if (!assistant.system) return assistant;
+  const deed = wanted.action === "update" ? "changed" : "deleted";
   throw new Refused(
     403,
     `Assistant ${assistant.assistant_id} is the system assistant of graph ${assistant.graph_id}: it comes from langgraph.json and cannot be ${deed}`,
@@ -58,6 +70,9 @@ async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
   checkGraph(deps, body.graph_id);
   const tenant = tenantOf(c);
   const assistantId = body.assistant_id ?? newId();
+  const value = { ...body, assistant_id: assistantId, metadata: body.metadata ?? {} };
+  const access = await ask(c.get("principal"), "assistants:create", value);
+  const metadata = checkedMetadata(value);
   const there = await assistantThere(deps, { id: assistantId, tenant });
   if (there?.system !== true) {
     const made = one(
@@ -69,13 +84,14 @@ async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
         description: body.description ?? null,
         config: body.config ?? {},
         context: body.context ?? {},
-        metadata: body.metadata ?? {},
+        metadata,
       }),
     );
     if (made !== undefined) return c.json(presentAssistant(made));
   }
   const taken = await assistantThere(deps, { id: assistantId, tenant });
-  if (taken === undefined || body.if_exists !== "do_nothing") throw new Conflict("Assistant already exists");
+  if (taken === undefined || body.if_exists !== "do_nothing" || !passes(taken.metadata, access))
+    throw new Conflict("Assistant already exists");
   return c.json(presentAssistant(taken));
 }
 
@@ -98,7 +114,8 @@ async function patch(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const { db, config } = deps;
   const { graph_id: graphId, ...body } = await readInput(c, patchAssistantBody, config.bodyBytesMax);
   if (typeof graphId === "string") checkGraph(deps, graphId);
-  const { assistant_id: assistantId } = await ownAssistantOf(deps, c, "changed");
+  const value = { ...body, graph_id: graphId, metadata: body.metadata ?? {} };
+  const { assistant_id: assistantId } = await ownAssistantOf(deps, c, { action: "update", value });
   const patched = one(
     await assistants.patchAssistant(db, {
       assistantId,
@@ -108,7 +125,7 @@ async function patch(deps: HttpDeps, c: RequestContext): Promise<Response> {
       description: body.description ?? null,
       config: body.config ?? null,
       context: body.context ?? null,
-      metadata: body.metadata ?? null,
+      metadata: checkedMetadata(value),
       versionsMax,
     }),
   );
@@ -121,8 +138,11 @@ async function patch(deps: HttpDeps, c: RequestContext): Promise<Response> {
 /** The threads go first: when one of them cannot, the assistant is still there to try again. */
 async function remove(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const tenant = tenantOf(c);
-  const { assistant_id: assistantId } = await ownAssistantOf(deps, c, "deleted");
-  if (flag(c, "delete_threads")) await deleteThreadsOf(deps, { assistantId, tenant });
+  const { assistant_id: assistantId } = await ownAssistantOf(deps, c, { action: "delete" });
+  if (flag(c, "delete_threads")) {
+    const access = await ask(c.get("principal"), "threads:delete", {});
+    await deleteThreadsOf(deps, { assistantId, tenant, access });
+  }
   const deleted = await assistants.deleteAssistant(deps.db, { assistantId, tenant });
   if (deleted.length === 0) throw new NotFound("Assistant not found");
   return c.json(deleted);
@@ -131,13 +151,18 @@ async function remove(deps: HttpDeps, c: RequestContext): Promise<Response> {
 async function versions(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const { metadata, ...page } = await readInput(c, versionsBody, deps.config.bodyBytesMax);
   const { assistant_id: assistantId } = await assistantOf(deps, c);
-  const found = await assistants.listVersions(deps.db, { assistantId, metadata: metadata ?? null, ...page });
+  const access = await ask(c.get("principal"), "assistants:read", { assistant_id: assistantId });
+  const filter = { assistantId, metadata: metadata ?? null, access };
+  const found = await assistants.listVersions(deps.db, { ...filter, ...page });
   return c.json(found.map(presentAssistantVersion));
 }
 
 async function setLatest(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const { version } = await readInput(c, latestBody, deps.config.bodyBytesMax);
-  const { assistant_id: assistantId } = await ownAssistantOf(deps, c, "changed");
+  const { assistant_id: assistantId } = await ownAssistantOf(deps, c, {
+    action: "update",
+    value: { version },
+  });
   const set = one(await assistants.setLatestVersion(deps.db, { assistantId, tenant: tenantOf(c), version }));
   if (set === undefined) throw new NotFound("Assistant version not found");
   return c.json(presentAssistant(set));
@@ -147,7 +172,7 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
   const body = await readInput(c, searchAssistantsBody, config.bodyBytesMax);
   const { limit, offset, select } = body;
   const found = await assistants.searchAssistants(db, {
-    ...filterOf(c, body),
+    ...(await filterOf(c, body, { limit, offset })),
     sortBy: body.sort_by ?? "created_at",
     descending: body.sort_order !== "asc",
     limit,
@@ -162,14 +187,17 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
 
 async function count({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, countAssistantsBody, config.bodyBytesMax);
-  return c.json(one(await assistants.countAssistants(db, filterOf(c, body))) ?? 0);
+  const filter = await filterOf(c, body, { limit: 0, offset: 0 });
+  return c.json(one(await assistants.countAssistants(db, filter)) ?? 0);
 }
 
-function filterOf(
+async function filterOf(
   c: RequestContext,
   { graph_id, name, metadata }: ReturnType<typeof countAssistantsBody.parse>,
-): assistants.AssistantFilter {
+  page: { limit: number; offset: number },
+): Promise<assistants.AssistantFilter> {
   return {
+    access: await ask(c.get("principal"), "assistants:search", { graph_id, metadata, ...page }),
     tenant: tenantOf(c),
     graphId: graph_id ?? null,
     name: name ?? null,

@@ -3,6 +3,7 @@ import { type BreakerRow, breakersMax, force, listBreakers, unforce } from "../.
 import { one } from "../../db/query.ts";
 import { InvalidInput, NotFound } from "../../domain/errors.ts";
 import type { HttpDeps, HttpEnv, RequestContext } from "../deps.ts";
+import { operatorOnly } from "../guard.ts";
 
 const targetCharsMax = 300;
 /** As they are made: the provider's host and the model's name, which may hold slashes of its own. */
@@ -11,6 +12,10 @@ const targetShape = /^[^/\s]+\/\S+$/;
 /** The breakers of the models, and an operator's word about them. They are shared by all workers and tenants. */
 export function breakerRoutes({ db, log }: HttpDeps): Hono<HttpEnv> {
   const routes = new Hono<HttpEnv>();
+  routes.use("/breakers/*", (c, next) => {
+    operatorOnly(c);
+    return next();
+  });
   const told = (c: RequestContext, row: BreakerRow, action: string): Response => {
     const { name: principal } = c.get("principal");
     log.warn({ target: row.target, action, principal }, "breaker set by hand");

@@ -1,16 +1,21 @@
 import { Hono } from "hono";
 import * as crons from "../../db/queries/crons.ts";
 import type { CronRow } from "../../db/queries/rows.ts";
+import { getThread } from "../../db/queries/threads.ts";
 import { one } from "../../db/query.ts";
+import { passes } from "../../domain/access.ts";
+import { userIn } from "../../domain/caller.ts";
 import { NotFound } from "../../domain/errors.ts";
 import { newId } from "../../domain/ids.ts";
 import { firstTick } from "../../domain/schedule.ts";
-import { checkWebhook } from "../accept.ts";
+import { checkWebhook, permitted } from "../accept.ts";
 import { assistantForRun } from "../assistant.ts";
 import { readInput } from "../body.ts";
-import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
+import { userOfPrincipal } from "../caller.ts";
+import { type HttpDeps, type HttpEnv, type Principal, type RequestContext, tenantOf } from "../deps.ts";
+import { ask } from "../guard.ts";
 import { pageHeaders, presentCron, selected } from "../present.ts";
-import { pathId } from "../schemas/common.ts";
+import { checkedMetadata, pathId } from "../schemas/common.ts";
 import {
   type CreateCronBody,
   countCronsBody,
@@ -35,20 +40,54 @@ export function cronRoutes(deps: HttpDeps): Hono<HttpEnv> {
 
 async function create(deps: HttpDeps, c: RequestContext, threadId: string | null): Promise<Response> {
   const { db, config } = deps;
-  const body = await readInput(c, createCronBody, config.bodyBytesMax);
-  checkWebhook(deps, body.webhook);
-  const { assistant_id: assistantId } = await assistantForRun(deps, {
-    id: body.assistant_id,
-    tenant: tenantOf(c),
-  });
+  const sent = await readInput(c, createCronBody, config.bodyBytesMax);
+  checkWebhook(deps, sent.webhook);
+  const principal = c.get("principal");
+  const { assistant_id: assistantId } = await assistantForRun(deps, principal, sent.assistant_id);
+  const body = await permittedCron(deps, principal, { body: sent, threadId, assistantId });
   const now = one(await crons.databaseNow(db, undefined)) ?? new Date();
-  const { name: principal, tenant } = c.get("principal");
+  const { name, tenant } = principal;
   const settings = settingsOf(body, now);
   const made = one(
-    await crons.insertCron(db, { ...settings, cronId: newId(), tenant, principal, threadId, assistantId }),
+    await crons.insertCron(db, {
+      ...settings,
+      cronId: newId(),
+      tenant,
+      principal: name,
+      threadId,
+      assistantId,
+    }),
   );
   if (made === undefined) throw new NotFound(`Thread with ID ${threadId} not found`);
   return c.json(presentCron(made));
+}
+
+/**
+ * A cron runs with what its maker may do: the thread must be one to run on, and its runs are the maker's. What handlers add
+ * to the metadata of runs or of crons is in that of both.
+ */
+async function permittedCron(
+  deps: HttpDeps,
+  principal: Principal,
+  { body, threadId, assistantId }: { body: CreateCronBody; threadId: string | null; assistantId: string },
+): Promise<CreateCronBody> {
+  const { body: asked, access } = await permitted(principal, { body, threadId }, assistantId);
+  if (principal.access === undefined) return asked;
+  const { tenant } = principal;
+  const thread = threadId === null ? undefined : one(await getThread(deps.db, { threadId, tenant }));
+  if (threadId !== null && (thread === undefined || !passes(thread.metadata, access)))
+    throw new NotFound(`Thread with ID ${threadId} not found`);
+  const { schedule, end_time } = body;
+  const value = { thread_id: threadId, schedule, end_time, payload: body, metadata: asked.metadata ?? {} };
+  await ask(principal, "crons:create", value);
+  return { ...asked, metadata: checkedMetadata(value), config: asUser(asked.config, principal) };
+}
+
+/** The config with the user whose runs these are; as it was for whoever has a key of ours. */
+function asUser(config: CreateCronBody["config"], principal: Principal): CreateCronBody["config"] {
+  const user = userOfPrincipal(principal);
+  if (principal.access === undefined) return config;
+  return { ...config, configurable: { ...config?.configurable, ...user } };
 }
 
 function settingsOf(body: CreateCronBody, now: Date): crons.CronSettings {
@@ -78,8 +117,13 @@ const given = (body: CreateCronBody | PatchCronBody): Record<string, unknown> =>
 async function patch(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const { db, config } = deps;
   const key = { cronId: pathId(c, "cron_id"), tenant: tenantOf(c) };
-  const body = await readInput(c, patchCronBody, config.bodyBytesMax);
-  checkWebhook(deps, body.webhook);
+  const sent = await readInput(c, patchCronBody, config.bodyBytesMax);
+  checkWebhook(deps, sent.webhook);
+  const principal = c.get("principal");
+  const value = { schedule: sent.schedule, payload: sent, metadata: sent.metadata ?? {} };
+  const before = await guardCron(deps, c, { action: "update", value });
+  const user = { ...userIn(before.payload.config?.configurable ?? {}), ...userOfPrincipal(principal) };
+  const body = { ...sent, metadata: checkedMetadata(value), ...configOf(sent, before, user) };
   const patched = await db.transaction(async (tx) => {
     const cron = one(await crons.lockCron(tx, key));
     if (cron === undefined) return undefined;
@@ -88,6 +132,32 @@ async function patch(deps: HttpDeps, c: RequestContext): Promise<Response> {
   });
   if (patched === undefined) throw notFound(key.cronId);
   return c.json(presentCron(patched));
+}
+
+/** Its runs stay those of a user: of the one who changes it, else of the one who made it. */
+function configOf(
+  sent: PatchCronBody,
+  before: CronRow,
+  user: Record<string, unknown>,
+): Pick<PatchCronBody, "config"> {
+  if (Object.keys(user).length === 0) return {};
+  const config = sent.config === undefined ? before.payload.config : sent.config;
+  return { config: { ...config, configurable: { ...config?.configurable, ...user } } };
+}
+
+/** The cron of the path, as far as the caller may do that with it. Throws NotFound. */
+async function guardCron(
+  { db }: HttpDeps,
+  c: RequestContext,
+  { action, value }: { action: "update" | "delete"; value: object },
+): Promise<CronRow> {
+  const { tenant, ...principal } = c.get("principal");
+  const cronId = pathId(c, "cron_id");
+  const told = Object.assign(value, { cron_id: cronId });
+  const access = await ask({ ...principal, tenant }, `crons:${action}`, told);
+  const cron = one(await crons.getCron(db, { cronId, tenant }));
+  if (cron === undefined || !passes(cron.metadata, access)) throw notFound(cronId);
+  return cron;
 }
 
 /** A cron that is told nothing about time keeps its next tick; else it starts anew from now, without catching up. */
@@ -125,7 +195,9 @@ function nextAfterChange(
   return enabled ? first : null;
 }
 
-async function remove({ db }: HttpDeps, c: RequestContext): Promise<Response> {
+async function remove(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db } = deps;
+  await guardCron(deps, c, { action: "delete", value: {} });
   const key = { cronId: pathId(c, "cron_id"), tenant: tenantOf(c) };
   if ((await crons.deleteCron(db, key)).length === 0) throw notFound(key.cronId);
   return c.json({});
@@ -137,7 +209,7 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
   const body = await readInput(c, searchCronsBody, config.bodyBytesMax);
   const { limit, offset, select } = body;
   const found = await crons.searchCrons(db, {
-    ...filterOf(c, body),
+    ...(await filterOf(c, body, { limit, offset })),
     sortBy: body.sort_by ?? "created_at",
     descending: body.sort_order !== "asc",
     limit,
@@ -153,11 +225,18 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
 
 async function count({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, countCronsBody, config.bodyBytesMax);
-  return c.json(one(await crons.countCrons(db, filterOf(c, body))) ?? 0);
+  const filter = await filterOf(c, body, { limit: 0, offset: 0 });
+  return c.json(one(await crons.countCrons(db, filter)) ?? 0);
 }
 
-function filterOf(c: RequestContext, body: ReturnType<typeof countCronsBody.parse>): crons.CronFilter {
+async function filterOf(
+  c: RequestContext,
+  body: ReturnType<typeof countCronsBody.parse>,
+  page: { limit: number; offset: number },
+): Promise<crons.CronFilter> {
+  const { assistant_id, thread_id } = body;
   return {
+    access: await ask(c.get("principal"), "crons:search", { assistant_id, thread_id, ...page }),
     tenant: tenantOf(c),
     assistantId: body.assistant_id ?? null,
     threadId: body.thread_id ?? null,

@@ -8,8 +8,11 @@ import { decideEscalation } from "../../queue/answer.ts";
 import { decideStuck } from "../../queue/decide-stuck.ts";
 import { resumeRequest } from "../../queue/resume.ts";
 import { readInput } from "../body.ts";
-import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
+import { userOfPrincipal } from "../caller.ts";
+import { type HttpDeps, type HttpEnv, type Principal, type RequestContext, tenantOf } from "../deps.ts";
+import { ask, guardPart } from "../guard.ts";
 import { presentEscalation, presentRun } from "../present.ts";
+import type { ThreadAction } from "../program-auth.ts";
 import { pathId, readQuery } from "../schemas/common.ts";
 import { type DecideBody, decideBody, escalationsQuery } from "../schemas/escalation.ts";
 
@@ -24,7 +27,9 @@ export function escalationRoutes(deps: HttpDeps): Hono<HttpEnv> {
 
 async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
   const { status, thread_id, graph_id, ...page } = readQuery(c, escalationsQuery);
+  const access = await ask(c.get("principal"), "threads:search", { thread_id });
   const found = await listEscalations(db, {
+    access,
     tenant: tenantOf(c),
     status: status ?? null,
     threadId: thread_id ?? null,
@@ -34,17 +39,24 @@ async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
   return c.json(found.map(presentEscalation));
 }
 
-async function escalationOf({ db }: HttpDeps, c: RequestContext): Promise<EscalationRow> {
+/** The question of the path, when the caller may do that with its thread. Throws NotFound. */
+async function escalationOf(
+  deps: HttpDeps,
+  c: RequestContext,
+  action: ThreadAction = "read",
+): Promise<EscalationRow> {
   const escalationId = pathId(c, "id");
-  const found = one(await getEscalation(db, { escalationId, tenant: tenantOf(c) }));
-  if (found === undefined) throw new NotFound(`Escalation ${escalationId} not found`);
+  const found = one(await getEscalation(deps.db, { escalationId, tenant: tenantOf(c) }));
+  const missing = new NotFound(`Escalation ${escalationId} not found`);
+  if (found === undefined) throw missing;
+  await guardPart(deps, c.get("principal"), { threadId: found.thread_id, action, missing });
   return found;
 }
 
 async function decide(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, decideBody, deps.config.bodyBytesMax);
-  const question = await escalationOf(deps, c);
-  const run = await answer(deps, question, { body, principal: c.get("principal").name });
+  const question = await escalationOf(deps, c, "create_run");
+  const run = await answer(deps, question, { body, caller: c.get("principal") });
   deps.bus.publish("queue", run.thread_id);
   const escalation = await escalationOf(deps, c);
   return c.json({ escalation: presentEscalation(escalation), run: presentRun(run) }, 202);
@@ -54,14 +66,15 @@ async function decide(deps: HttpDeps, c: RequestContext): Promise<Response> {
 async function answer(
   { db }: HttpDeps,
   question: EscalationRow,
-  { body, principal }: { body: DecideBody; principal: string },
+  { body, caller }: { body: DecideBody; caller: Principal },
 ): Promise<RunRow> {
+  const principal = caller.name;
   const value = resumeValue(question, body);
   if (question.compensation) {
     const [response] = value as [HumanResponse];
     return decideStuck(db, { question, response, principal });
   }
-  const request = await resumeRequest(db, { question, value, principal });
+  const request = await resumeRequest(db, { question, value, principal, user: userOfPrincipal(caller) });
   return (await decideEscalation(db, { question, request })).run;
 }
 

@@ -5,6 +5,7 @@ import { countUnclear } from "../../db/queries/effect-reads.ts";
 import { queueDepth } from "../../db/queries/runs.ts";
 import { one } from "../../db/query.ts";
 import type { HttpDeps, HttpEnv } from "../deps.ts";
+import { operatorOnly } from "../guard.ts";
 
 /** A scrape must not hang with the database. */
 const scrapeMillisMax = 2_000;
@@ -22,6 +23,7 @@ export function metaRoutes(deps: HttpDeps): Hono<HttpEnv> {
     return c.json({ version: config.version, context: "js", flags });
   });
   routes.get("/metrics", async (c) => {
+    operatorOnly(c);
     await withinScrape(measureQueue(deps));
     await withinScrape(measureBreakers(deps));
     return c.body(await metrics.registry.metrics(), 200, { "content-type": metrics.registry.contentType });

@@ -2,7 +2,6 @@ import { Hono } from "hono";
 import { lastSeq } from "../../db/queries/events.ts";
 import type { RunRow } from "../../db/queries/rows.ts";
 import { getRun, listRuns, openRunsOf } from "../../db/queries/runs.ts";
-import { getThread } from "../../db/queries/threads.ts";
 import { one } from "../../db/query.ts";
 import { NotFound } from "../../domain/errors.ts";
 import { isTerminal, type RunStatus, runStatuses, wireStatus } from "../../domain/run.ts";
@@ -10,7 +9,9 @@ import { cancelRun, deleteRun } from "../../queue/cancel.ts";
 import { acceptRun } from "../accept.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
+import { ask, guardPart } from "../guard.ts";
 import { presentRun } from "../present.ts";
+import type { ThreadAction } from "../program-auth.ts";
 import { flag, pageSizeMax, pathId, readQuery } from "../schemas/common.ts";
 import {
   batchBody,
@@ -22,6 +23,7 @@ import {
 } from "../schemas/run.ts";
 import { positionOf, streamRun } from "../sse.ts";
 import { type RunName, respondAtEnd, waitForEnd } from "../wait.ts";
+import { threadOf } from "./threads.ts";
 
 /** Runs of a thread, and runs that bring their own (`/runs…`): the same handlers, with or without a thread id. */
 export function runRoutes(deps: HttpDeps): Hono<HttpEnv> {
@@ -113,27 +115,33 @@ function leaving(
 
 const nameOf = (run: RunRow): RunName => ({ runId: run.run_id, threadId: run.thread_id, tenant: run.tenant });
 
-async function runOf({ db }: HttpDeps, c: RequestContext): Promise<RunRow> {
-  const threadId = threadIdOf(c);
-  const run = one(await getRun(db, { runId: pathId(c, "run_id"), threadId, tenant: tenantOf(c) }));
-  if (run === undefined) throw new NotFound("Run not found");
+/** The run of the path, as far as the caller may do that with it (to read it, unless said). Throws NotFound. */
+async function runOf(
+  deps: HttpDeps,
+  c: RequestContext,
+  { action = "read", value = {} }: { action?: ThreadAction; value?: object } = {},
+): Promise<RunRow> {
+  const [threadId, runId] = [threadIdOf(c), pathId(c, "run_id")];
+  const run = one(await getRun(deps.db, { runId, threadId, tenant: tenantOf(c) }));
+  const missing = new NotFound("Run not found");
+  if (run === undefined) throw missing;
+  const part = { threadId: run.thread_id, action, value: { ...value, run_id: runId }, missing };
+  await guardPart(deps, c.get("principal"), part);
   return run;
 }
 
-async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
-  const threadId = pathId(c, "thread_id");
+async function list(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db } = deps;
   const { status, ...page } = readQuery(c, listRunsQuery);
   const statuses =
     status === undefined ? null : runStatuses.filter((inner: RunStatus) => wireStatus(inner) === status);
-  if (one(await getThread(db, { threadId, tenant: tenantOf(c) })) === undefined) {
-    throw new NotFound(`Thread with ID ${threadId} not found`);
-  }
+  const { thread_id: threadId } = await threadOf(deps, c);
   const found = await listRuns(db, { threadId, tenant: tenantOf(c), statuses, ...page });
   return c.json(found.map(presentRun));
 }
 
 async function remove(deps: HttpDeps, c: RequestContext): Promise<Response> {
-  await deleteRun(deps, nameOf(await runOf(deps, c)));
+  await deleteRun(deps, nameOf(await runOf(deps, c, { action: "delete" })));
   return c.body(null, 204);
 }
 
@@ -146,6 +154,7 @@ async function joinStream(deps: HttpDeps, c: RequestContext): Promise<Response> 
   const header = c.req.header("last-event-id");
   const position = positionOf(header, one(await lastSeq(deps.db, { runId: run.run_id })) ?? -1);
   const on_disconnect = flag(c, "cancel_on_disconnect") ? "cancel" : "continue";
+  if (on_disconnect === "cancel") await runOf(deps, c, { action: "update", value: { action: "interrupt" } });
   return streamRun(deps, {
     runId: run.run_id,
     ...position,
@@ -156,7 +165,8 @@ async function joinStream(deps: HttpDeps, c: RequestContext): Promise<Response> 
 
 async function cancel(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const { action } = readQuery(c, cancelQuery);
-  const run = await runOf(deps, c);
+  const value = { action, metadata: { run_ids: [c.req.param("run_id")], status: "pending" } };
+  const run = await runOf(deps, c, { action: "update", value });
   const after = await cancelRun(deps, { ...nameOf(run), action });
   if (!flag(c, "wait")) return c.body(null, 202);
   if (!isTerminal(after.status)) await waitForEnd(deps, nameOf(run), c.req.raw.signal);
@@ -168,6 +178,9 @@ async function cancelMany(deps: HttpDeps, c: RequestContext): Promise<Response> 
   const { action } = readQuery(c, cancelQuery);
   const body = await readInput(c, cancelManyBody, deps.config.bodyBytesMax);
   const tenant = tenantOf(c);
+  const { thread_id, run_ids, status } = body;
+  const told = { thread_id, action, metadata: { run_ids, status } };
+  const access = await ask(c.get("principal"), "threads:update", told);
   const statuses = {
     pending: ["queued", "blocked"],
     running: ["running"],
@@ -175,9 +188,10 @@ async function cancelMany(deps: HttpDeps, c: RequestContext): Promise<Response> 
   };
   const open = await openRunsOf(deps.db, {
     tenant,
-    threadId: body.thread_id ?? null,
-    runIds: body.run_ids ?? null,
-    statuses: statuses[body.status ?? "all"],
+    threadId: thread_id ?? null,
+    runIds: run_ids ?? null,
+    statuses: statuses[status ?? "all"],
+    access,
     limit: pageSizeMax,
   });
   for (const run of open) {

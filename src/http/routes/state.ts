@@ -1,10 +1,12 @@
 import { Hono } from "hono";
 import type { z } from "zod";
+import { passes } from "../../domain/access.ts";
 import { graphIdOf, readHistory, readState } from "../../engine/state.ts";
 import { updateState } from "../../engine/state-update.ts";
 import { parseInput, readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";
+import { ask } from "../guard.ts";
 import { flag, pageSizeDefault, readQuery, shortText } from "../schemas/common.ts";
 import { historyBody, historyQuery, stateAtBody, updateStateBody } from "../schemas/thread.ts";
 import { threadOf } from "./threads.ts";
@@ -39,6 +41,9 @@ async function stateAt(deps: HttpDeps, c: RequestContext): Promise<Response> {
 async function update(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, updateStateBody, deps.config.bodyBytesMax);
   const thread = await threadOf(deps, c);
+  const access = await ask(c.get("principal"), "threads:update", { thread_id: thread.thread_id });
+  // The caller sees it already: there is nothing to hide.
+  if (!passes(thread.metadata, access)) throw new Refused(403, "Forbidden");
   if (graphIdOf(thread) === null) {
     throw new Refused(400, `Thread with ID ${thread.thread_id} has no graph ID: run a graph on it first`);
   }

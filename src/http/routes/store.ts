@@ -1,9 +1,11 @@
 import { Hono } from "hono";
 import { itemsNear, vectorsOf } from "../../checkpoint/store-index.ts";
 import * as items from "../../db/queries/store.ts";
+import { accessConditions, type ItemRow } from "../../db/queries/store-fragments.ts";
 import { searchItems } from "../../db/queries/store-search.ts";
 import { one } from "../../db/query.ts";
-import { InvalidInput } from "../../domain/errors.ts";
+import { type AccessFilter, passes } from "../../domain/access.ts";
+import { InvalidInput, NotFound } from "../../domain/errors.ts";
 import {
   conditionsOf,
   keyFault,
@@ -12,14 +14,17 @@ import {
   placeFault,
   valueBytesMax,
 } from "../../domain/store-item.ts";
-import { readInput } from "../body.ts";
+import { parseInput, readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";
+import { ask } from "../guard.ts";
+import type { AuthEvent } from "../program-auth.ts";
 import { readQuery } from "../schemas/common.ts";
 import {
   deleteItemBody,
   getItemQuery,
   listNamespacesBody,
+  placeOfItems,
   putItemBody,
   searchItemsBody,
 } from "../schemas/store.ts";
@@ -36,21 +41,19 @@ export function storeRoutes(deps: HttpDeps): Hono<HttpEnv> {
 }
 
 async function put({ db, config, storeIndex: index }: HttpDeps, c: RequestContext): Promise<Response> {
-  const {
-    namespace,
-    key,
-    value,
-    ttl,
-    index: fields = null,
-  } = await readInput(c, putItemBody, config.bodyBytesMax);
+  const { ttl, index: fields = null, ...sent } = await readInput(c, putItemBody, config.bodyBytesMax);
+  const { told, access } = await permitted(c, "store:put", sent);
+  const { namespace, key, value } = parseInput(putItemBody, told);
   if (namespace.length === 0) throw new Refused(400, "Namespace is required");
   refuse(placeFault(namespace));
   refuse(keyFault(key));
   const text = JSON.stringify(value);
   if (Buffer.byteLength(text) > valueBytesMax)
     throw new InvalidInput(`value: may have ${valueBytesMax} bytes at most`, { field: "value" });
+  if (!passes({ ...value, namespace, key }, access)) throw new Refused(403, "Not authorized");
   const vectors = index === null ? [] : await vectorsOf(index, value, fields);
-  await items.putItem(db, {
+  const put = await items.putItem(db, {
+    access,
     tenant: tenantOf(c),
     namespace,
     key,
@@ -59,31 +62,43 @@ async function put({ db, config, storeIndex: index }: HttpDeps, c: RequestContex
     vectors,
     model: index?.name ?? null,
   });
+  if (put.length === 0) throw new NotFound("Item not found");
   return c.body(null, 204);
 }
 
 async function get({ db }: HttpDeps, c: RequestContext): Promise<Response> {
-  const { namespace, key, refresh_ttl: refreshTtl } = readQuery(c, getItemQuery);
+  const { refresh_ttl: refreshTtl, ...sent } = readQuery(c, getItemQuery);
+  const { told, access } = await permitted(c, "store:get", sent);
+  const { namespace, key } = parseInput(deleteItemBody, told);
   refuse(namespaceFault(namespace));
   refuse(keyFault(key));
-  return c.json(one(await items.getItem(db, { tenant: tenantOf(c), namespace, key, refreshTtl })) ?? null);
+  const item = one(await items.getItem(db, { tenant: tenantOf(c), namespace, key, refreshTtl }));
+  refuseHidden(item, access);
+  return c.json(item ?? null);
 }
 
 async function remove({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
-  const { namespace, key } = await readInput(c, deleteItemBody, config.bodyBytesMax);
+  const sent = await readInput(c, deleteItemBody, config.bodyBytesMax);
+  const { told, access } = await permitted(c, "store:delete", sent);
+  const { namespace, key } = parseInput(deleteItemBody, told);
   refuse(namespaceFault(namespace));
   refuse(keyFault(key));
-  await items.deleteItem(db, { tenant: tenantOf(c), namespace, key });
+  const place = { tenant: tenantOf(c), namespace, key };
+  if (access !== null) refuseHidden(one(await items.getItem(db, { ...place, refreshTtl: false })), access);
+  await items.deleteItem(db, { ...place, access });
   return c.body(null, 204);
 }
 
 async function search({ db, config, storeIndex: index }: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, searchItemsBody, config.bodyBytesMax);
-  refuse(namespaceFault(body.namespace_prefix));
+  const { namespace_prefix: namespace, filter, limit, offset, query } = body;
+  const { told, access } = await permitted(c, "store:search", { namespace, filter, limit, offset, query });
+  const prefix = parseInput(placeOfItems, told).namespace;
+  refuse(namespaceFault(prefix));
   const search = {
     tenant: tenantOf(c),
-    prefix: body.namespace_prefix,
-    conditions: conditionsOf(body.filter ?? {}),
+    prefix,
+    conditions: [...conditionsOf(filter ?? {}), ...accessConditions(access)],
     limit: body.limit,
     offset: body.offset,
     refreshTtl: body.refresh_ttl ?? true,
@@ -106,19 +121,39 @@ async function search({ db, config, storeIndex: index }: HttpDeps, c: RequestCon
 
 async function list({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, listNamespacesBody, config.bodyBytesMax);
-  const matches = (["prefix", "suffix"] as const).map((matchType) => ({
-    matchType,
-    path: body[matchType] ?? [],
-  }));
+  const { prefix, suffix, max_depth, limit, offset } = body;
+  const asked = { namespace: prefix ?? [], suffix, max_depth, limit, offset };
+  const { told, access } = await permitted(c, "store:list_namespaces", asked);
+  const matches = [
+    { matchType: "prefix" as const, path: parseInput(placeOfItems, told).namespace },
+    { matchType: "suffix" as const, path: suffix ?? [] },
+  ];
   for (const { path } of matches) refuse(namespaceFault(path));
   const namespaces = await items.listNamespaces(db, {
     tenant: tenantOf(c),
     matches,
-    depthMax: body.max_depth ?? null,
-    limit: body.limit,
-    offset: body.offset,
+    depthMax: max_depth ?? null,
+    limit,
+    offset,
+    access,
   });
   return c.json({ namespaces });
+}
+
+/** What the program's own auth makes of it: handlers may move a request to another namespace. */
+async function permitted<T extends object>(
+  c: RequestContext,
+  event: Extract<AuthEvent, `store:${string}`>,
+  sent: T,
+): Promise<{ told: T; access: AccessFilter | null }> {
+  const told = { ...sent };
+  return { access: await ask(c.get("principal"), event, told), told };
+}
+
+function refuseHidden(item: ItemRow | undefined, access: AccessFilter | null): void {
+  if (item === undefined) return;
+  const { value, namespace, key } = item;
+  if (!passes({ ...value, namespace, key }, access)) throw new NotFound("Item not found");
 }
 
 /** In plain text, as the Agent Server has it. */

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { ThreadRow } from "../../db/queries/rows.ts";
 import * as threads from "../../db/queries/threads.ts";
 import { one } from "../../db/query.ts";
+import { passes } from "../../domain/access.ts";
 import { Conflict, NotFound } from "../../domain/errors.ts";
 import { newId } from "../../domain/ids.ts";
 import { copyThread } from "../../engine/copy-thread.ts";
@@ -13,8 +14,10 @@ import { parseInput, readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";
 import { extracted } from "../extract.ts";
+import { ask, guardThread } from "../guard.ts";
 import { pageHeaders, presentThread, presentTtl, selected } from "../present.ts";
-import { pathId } from "../schemas/common.ts";
+import type { ThreadAction } from "../program-auth.ts";
+import { checkedMetadata, pathId } from "../schemas/common.ts";
 import {
   copyThreadBody,
   countThreadsBody,
@@ -43,18 +46,20 @@ export function threadRoutes(deps: HttpDeps): Hono<HttpEnv> {
     return patch(deps, c, await readInput(c, patchStateBody, deps.config.bodyBytesMax));
   });
   routes.delete("/threads/:thread_id", async (c) => {
-    await deleteThread(deps, { threadId: pathId(c, "thread_id"), tenant: tenantOf(c) });
+    const { thread_id: threadId, tenant } = await threadOf(deps, c, { action: "delete" });
+    await deleteThread(deps, { threadId, tenant });
     return c.body(null, 204);
   });
   return routes;
 }
 
-/** The thread of the path. Throws NotFound. */
-export async function threadOf({ db }: HttpDeps, c: RequestContext): Promise<ThreadRow> {
-  const threadId = pathId(c, "thread_id");
-  const thread = one(await threads.getThread(db, { threadId, tenant: tenantOf(c) }));
-  if (thread === undefined) throw new NotFound(`Thread with ID ${threadId} not found`);
-  return thread;
+/** The thread of the path, as far as the caller may do that with it (to read it, unless said). Throws NotFound. */
+export function threadOf(
+  deps: HttpDeps,
+  c: RequestContext,
+  wanted: { action?: ThreadAction; value?: object } = {},
+): Promise<ThreadRow> {
+  return guardThread(deps, c.get("principal"), { threadId: pathId(c, "thread_id"), ...wanted });
 }
 
 async function get(deps: HttpDeps, c: RequestContext): Promise<Response> {
@@ -68,7 +73,9 @@ async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, createThreadBody, deps.config.bodyBytesMax);
   const threadId = body.thread_id ?? newId();
   const tenant = tenantOf(c);
-  const metadata = body.metadata ?? {};
+  const value = { thread_id: threadId, metadata: body.metadata ?? {}, if_exists: body.if_exists ?? "raise" };
+  const access = await ask(c.get("principal"), "threads:create", value);
+  const metadata = checkedMetadata(value);
   const supersteps = body.supersteps ?? [];
   if (supersteps.length > 0 && typeof metadata.graph_id !== "string") {
     throw new Refused(400, `Thread with ID ${threadId} has no graph ID: supersteps need metadata.graph_id`);
@@ -82,7 +89,8 @@ async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
   });
   if (made !== undefined) return c.json(presentThread(made));
   const there = one(await threads.getThread(deps.db, { threadId, tenant }));
-  if (there === undefined || body.if_exists !== "do_nothing") throw new Conflict("Thread already exists");
+  if (there === undefined || body.if_exists !== "do_nothing" || !passes(there.metadata, access))
+    throw new Conflict("Thread already exists");
   return c.json(presentThread(there));
 }
 
@@ -90,13 +98,36 @@ async function copy(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const threadId = pathId(c, "thread_id");
   const body = await readInput(c, copyThreadBody, deps.config.bodyBytesMax);
   const repeatEffects = body.holdfast_effects === "repeat";
-  return c.json(presentThread(await copyThread(deps, { threadId, tenant: tenantOf(c), repeatEffects })));
+  const principal = c.get("principal");
+  const { tenant, access } = principal;
+  if (access === undefined)
+    return c.json(presentThread(await copyThread(deps, { threadId, tenant, repeatEffects })));
+  const { metadata } = await guardThread(deps, principal, { threadId });
+  await ask(principal, "threads:create", { metadata: { ...metadata } });
+  return c.json(presentThread(await copyThread(deps, { threadId, tenant, repeatEffects })));
 }
 
 async function prune(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, pruneThreadsBody, deps.config.bodyBytesMax);
-  const { thread_ids: threadIds, strategy } = body;
+  const { thread_ids: asked, strategy } = body;
+  const threadIds = await deletable(deps, c, asked);
   return c.json({ pruned_count: await pruneThreads(deps, { threadIds, strategy, tenant: tenantOf(c) }) });
+}
+
+/** Those that the caller may delete; hidden ones are left alone like unknown ones. */
+async function deletable(deps: HttpDeps, c: RequestContext, asked: string[]): Promise<string[]> {
+  const principal = c.get("principal");
+  if (principal.access === undefined) return asked;
+  const found: string[] = [];
+  for (const threadId of asked) {
+    const guarded = guardThread(deps, principal, { threadId, action: "delete" });
+    const thread = await guarded.catch((error: unknown) => {
+      if (error instanceof NotFound) return undefined;
+      throw error;
+    });
+    if (thread !== undefined) found.push(threadId);
+  }
+  return found;
 }
 
 const streamModes = z.array(z.enum(threadStreamModes)).max(threadStreamModes.length);
@@ -116,7 +147,7 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
   const body = await readInput(c, searchThreadsBody, config.bodyBytesMax);
   const { limit, offset, select, extract } = body;
   const found = await threads.searchThreads(db, {
-    ...filterOf(c, body),
+    ...(await filterOf(c, body, { limit, offset })),
     sortBy: body.sort_by ?? "created_at",
     descending: body.sort_order !== "asc",
     limit,
@@ -133,13 +164,20 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
 
 async function count({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, countThreadsBody, config.bodyBytesMax);
-  return c.json(one(await threads.countThreads(db, filterOf(c, body))) ?? 0);
+  const filter = await filterOf(c, body, { limit: 0, offset: 0 });
+  return c.json(one(await threads.countThreads(db, filter)) ?? 0);
 }
 
 type Filter = ReturnType<typeof countThreadsBody.parse>;
 
-function filterOf(c: RequestContext, { metadata, status, values, ids }: Filter): threads.ThreadFilter {
+async function filterOf(
+  c: RequestContext,
+  { metadata, status, values, ids }: Filter,
+  page: { limit: number; offset: number },
+): Promise<threads.ThreadFilter> {
+  const told = { metadata, status, values, ids, ...page };
   return {
+    access: await ask(c.get("principal"), "threads:search", told),
     tenant: tenantOf(c),
     metadata: metadata ?? null,
     status: status ?? null,
@@ -149,16 +187,19 @@ function filterOf(c: RequestContext, { metadata, status, values, ids }: Filter):
 }
 
 async function patch(
-  { db }: HttpDeps,
+  deps: HttpDeps,
   c: RequestContext,
-  { metadata, ttl }: ReturnType<typeof patchThreadBody.parse>,
+  { metadata: sent, ttl }: ReturnType<typeof patchThreadBody.parse>,
 ): Promise<Response> {
-  const threadId = pathId(c, "thread_id");
+  const { db } = deps;
+  const value = { metadata: sent ?? {} };
+  const { thread_id: threadId } = await threadOf(deps, c, { action: "update", value });
+  const metadata = checkedMetadata(value);
   const patched = one(
     await threads.patchThread(db, {
       threadId,
       tenant: tenantOf(c),
-      metadata: metadata ?? {},
+      metadata,
       ttlMinutes: ttl,
     }),
   );

@@ -19,6 +19,9 @@ export const metadata = record
     `metadata may have ${metadataBytesMax} bytes at most`,
   )
   .describe(`${metadataBytesMax} bytes at most, as JSON`);
+/** What an auth handler made of the metadata of a request. Throws Refused 422 as for those that came in. */
+export const checkedMetadata = (value: { metadata?: unknown }): Record<string, unknown> =>
+  parseInput(z.object({ metadata }), { metadata: value.metadata ?? {} }).metadata;
 export const openRecord = record;
 export const limit = z.coerce.number().int().min(1).max(pageSizeMax);
 export const offset = z.coerce.number().int().min(0).max(offsetMax).default(0);

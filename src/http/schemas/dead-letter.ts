@@ -70,7 +70,7 @@ export const discardManyBody = z
 
 /** The filter of a query or body. */
 export function filterOf(
-  tenant: string,
+  { tenant, access }: Pick<DeadLetterFilter, "tenant" | "access">,
   {
     narrow = {},
     group,
@@ -85,6 +85,7 @@ export function filterOf(
 ): DeadLetterFilter {
   return {
     tenant,
+    access,
     all,
     graphId: narrow.graph_id ?? null,
     code: narrow.code ?? null,

@@ -16,6 +16,7 @@ export const putItemBody = z.object({
   ttl: z.number().positive().max(ttlMinutesMax).nullish(),
 });
 
+export const placeOfItems = z.object({ namespace: labels });
 export const deleteItemBody = z.object({ namespace: labels.default([]), key });
 
 export const getItemQuery = z.object({
