@@ -1,6 +1,7 @@
 import type { Bus } from "../db/listen.ts";
 import type { AssistantRow, ThreadRow } from "../db/queries/rows.ts";
 import { withoutCaller } from "../domain/caller.ts";
+import { InvalidInput } from "../domain/errors.ts";
 import { newId } from "../domain/ids.ts";
 import { retryPolicy } from "../domain/retry.ts";
 import {
@@ -13,6 +14,9 @@ import {
 } from "../domain/run.ts";
 import type { Accepted } from "./create.ts";
 import type { CreateRun } from "./request.ts";
+
+/** Of an assistant, a thread and a run together: threads keep what callers say, so that it would grow without end. */
+export const configurableBytesMax = 512 * 1024;
 
 interface Asked {
   body: AskedRun;
@@ -29,7 +33,7 @@ interface Found {
   thread: ThreadRow | undefined;
 }
 
-/** What somebody asked for, over HTTP or by a cron, with the settings of its assistant and its thread. */
+/** What somebody asked for, over HTTP or by a cron, with the settings of its assistant and its thread. Throws InvalidInput. */
 export function requestOf(asked: Asked, found: Found): CreateRun {
   const { body, threadId, idempotencyKey, principal, configurable = {} } = asked;
   const { assistant, thread } = found;
@@ -132,6 +136,11 @@ function mergedConfig(
     ...callersConfigurable(body, thread),
     ...added,
   };
+  if (Buffer.byteLength(JSON.stringify(configurable)) > configurableBytesMax)
+    throw new InvalidInput(
+      `config.configurable: with what its assistant and its thread say, it may have ${configurableBytesMax} bytes at most`,
+      { field: "config.configurable" },
+    );
   return { ...base, ...own, configurable };
 }
 

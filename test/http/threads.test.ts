@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { configurableBytesMax } from "../../src/queue/asked.ts";
 import { openTestApp, type TestApp } from "../support/http.ts";
 
 let t: TestApp;
@@ -58,6 +59,19 @@ describe("threads", () => {
     });
     expect(last.json).toEqual([{ thread_id: expect.any(String), status: "idle" }]);
     expect(last.headers.get("x-pagination-next")).toBeNull();
+  });
+
+  it("keep no more of what callers configure than a limit", async () => {
+    const thread_id = await newThread();
+    const said = (name: string) => ({
+      assistant_id: "steps",
+      config: { configurable: { [name]: "x".repeat(configurableBytesMax * 0.6) } },
+    });
+    expect((await t.send("POST", `/threads/${thread_id}/runs`, said("one"))).status).toBe(200);
+    const { status, json } = await t.send("POST", `/threads/${thread_id}/runs`, said("two"));
+    expect(status).toBe(422);
+    expect(json.error.issues[0].path).toEqual(["config", "configurable"]);
+    expect((await t.send("POST", `/threads/${thread_id}/runs`, said("one"))).status).toBe(200);
   });
 
   it("answer a bad id as the Agent Server does", async () => {

@@ -142,7 +142,7 @@ select *, count(*) over () as total from holdfast.crons ${where("$10")}
     p.offset,
     accessValue(p),
   ],
-  row: (raw) => ({ cron: asCron(raw), total: raw.total as number }),
+  row: ({ total, ...raw }) => ({ cron: asCron(raw), total: total as number }),
 });
 
 export const countCrons = query({

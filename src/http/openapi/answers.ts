@@ -162,7 +162,8 @@ export const item = z
     updated_at: time,
   })
   .meta({ id: "Item" });
-export const foundItems = z.object({ items: z.array(item) });
+const foundItem = item.extend({ score: z.number().optional().describe("of a search by meaning") });
+export const foundItems = z.object({ items: z.array(foundItem) });
 export const namespaces = z.object({ namespaces: z.array(z.array(z.string())) });
 
 /** A body or a query that does not validate, and an id that is none, on the Agent Server's routes. */

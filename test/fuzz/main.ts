@@ -1,0 +1,37 @@
+// npm run fuzz -- --requests 20000 --seed 1: exits with 1 when an answer was not what the document says.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { startEmbeddedPostgres } from "../../src/db/embedded.ts";
+import { migrate } from "../../src/db/migrate.ts";
+import { type FuzzReport, runFuzz } from "./fuzz.ts";
+
+const { values } = parseArgs({ options: { requests: { type: "string" }, seed: { type: "string" } } });
+const number = (given: string | undefined, otherwise: number): number => {
+  const value = Number(given ?? otherwise);
+  if (!Number.isInteger(value) || value < 0) throw new Error(`${given} is no number`);
+  return value;
+};
+
+async function onPostgresOfItsOwn(): Promise<FuzzReport> {
+  const folder = await mkdtemp(path.join(tmpdir(), "holdfast-fuzz-"));
+  const dataDir = path.join(folder, "postgres");
+  const postgres = await startEmbeddedPostgres({ dataDir, log: { info: () => {} }, stopOnExit: true });
+  try {
+    await migrate(postgres.url);
+    const seed = number(values.seed, Date.now() % 1_000_000);
+    return await runFuzz({ url: postgres.url, requests: number(values.requests, 20_000), seed });
+  } finally {
+    await postgres.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const { faults, seconds, ...report } = await onPostgresOfItsOwn();
+for (const fault of faults) console.log(fault);
+console.log(JSON.stringify(report));
+console.log(
+  `${report.requests} requests in ${seconds.toFixed(0)} s, ${report.unreached.length} operations never succeeded, ${faults.length} faults (seed ${report.seed})`,
+);
+process.exitCode = faults.length === 0 ? 0 : 1;

@@ -1,0 +1,75 @@
+import { isKnown } from "./good.ts";
+
+const perKindMax = 60;
+const idMax = 200;
+const visitsMax = 5_000;
+const nobody = "5f0e2f6c-0000-4000-8000-000000000000";
+const kinds = new Set([
+  "thread_id",
+  "run_id",
+  "assistant_id",
+  "cron_id",
+  "delivery_id",
+  "escalation_id",
+  "checkpoint_id",
+  "interrupt_id",
+  "fingerprint",
+]);
+
+/** Ids that answers have told of. */
+export class Pool {
+  readonly #ids = new Map<string, string[]>();
+  /** Of runs and checkpoints. */
+  readonly #threads = new Map<string, string>();
+  #seen = 0;
+
+  /** A plan with ids that exist in place of what stands for them. */
+  filled(value: unknown): unknown {
+    if (isKnown(value)) {
+      const ids = this.#ids.get(value["known id"]) ?? [];
+      return ids[value.n % Math.max(1, ids.length)] ?? nobody;
+    }
+    if (Array.isArray(value)) return value.map((item) => this.filled(item));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, this.filled(inner)]));
+  }
+
+  /** Mostly a run or a checkpoint is asked for on its own thread. */
+  parameters<P extends { parameter: { name: string }; value: unknown }>(
+    planned: readonly P[],
+  ): (P & { filled: unknown })[] {
+    const filled = planned.map((one) => ({ ...one, filled: this.filled(one.value) }));
+    const owner = filled
+      .map((one) => (typeof one.filled === "string" ? this.#threads.get(one.filled) : undefined))
+      .find((thread) => thread !== undefined);
+    return filled.map((one) =>
+      one.parameter.name === "thread_id" && owner !== undefined && isKnown(one.value) && one.value.n % 5 !== 0
+        ? { ...one, filled: owner }
+        : one,
+    );
+  }
+
+  learn(answer: unknown): void {
+    const open = [answer];
+    for (let visits = 0; open.length > 0 && visits < visitsMax; visits += 1) {
+      const value = open.pop();
+      if (typeof value !== "object" || value === null) continue;
+      const { thread_id: thread, run_id: run, checkpoint_id: checkpoint } = value as Record<string, unknown>;
+      for (const id of [run, checkpoint])
+        if (typeof id === "string" && typeof thread === "string") this.#threads.set(id, thread);
+      for (const [key, inner] of Object.entries(value)) {
+        if (kinds.has(key) && typeof inner === "string" && inner.length < idMax) this.#add(key, inner);
+        else open.push(inner);
+      }
+    }
+  }
+
+  #add(kind: string, id: string): void {
+    const ids = this.#ids.get(kind) ?? [];
+    this.#ids.set(kind, ids);
+    if (ids.includes(id)) return;
+    this.#seen += 1;
+    if (ids.length < perKindMax) ids.push(id);
+    else ids[this.#seen % perKindMax] = id;
+  }
+}
