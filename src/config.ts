@@ -63,6 +63,7 @@ const settings = z.object({
     .optional(),
   WEBHOOK_PRIVATE: flag.default(false),
   REQUESTS_PER_SECOND: whole(0, 1_000_000).default(0),
+  STREAMS_PER_PRINCIPAL: whole(0, 1_000_000).default(64),
   OPENAI_API_KEY: z.string().min(1).optional(),
   OPENAI_BASE_URL: z.url().optional(),
   MODEL: z.string().min(1).optional(),

@@ -195,6 +195,7 @@ async function startRoleHttp({
       webhooksPrivate: config.WEBHOOK_PRIVATE,
       pollMillis: config.POLL_MILLIS,
       requestsPerSecondMax: config.REQUESTS_PER_SECOND,
+      streamsPerPrincipalMax: config.STREAMS_PER_PRINCIPAL,
       authRequired: !isLoopback(config.HOST),
     },
   });

@@ -1,26 +1,33 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { z } from "zod";
+import { newId } from "../domain/ids.ts";
 import type { Database } from "./pool.ts";
 
 /** What can be woken for. Waking is a hint: every subscriber polls as well. */
 export const topics = ["queue", "run", "cancel"] as const;
 export type Topic = (typeof topics)[number];
 
-/** NOTIFY serialises commits, so it is sent outside the write, at most once per channel in this time. */
+/** NOTIFY serialises commits, so it is sent outside the write, and only once in this time: what comes first goes at
+ * once, what comes after it goes together. */
 const coalesceMillis = 20;
 /** Three topics of so many uuids stay below the 8,000 bytes that a notification may have. */
 const idsPerNotificationMax = 50;
+/** Of one topic; with more than these hold, everybody is woken. */
+const notificationsMax = 8;
 const probeMillis = 2_000;
 const reconnectMillis = 500;
 const channel = "holdfast";
 
-const notification = z.array(z.tuple([z.enum(topics), z.array(z.string())]));
+const notification = z.object({
+  from: z.string(),
+  news: z.array(z.tuple([z.enum(topics), z.array(z.string())])),
+});
 
 type Listener = (id: string) => void;
 
 export interface Bus {
-  /** Wakes subscribers in this process now, and in others within about 20 ms. Never throws. */
+  /** Wakes subscribers in this process now, and in others at once or after about 20 ms. Never throws. */
   publish(topic: Topic, id: string): void;
   /** Calls `listener` with the id, or with "*" when anything may have happened. */
   subscribe(topic: Topic, listener: Listener): () => void;
@@ -38,19 +45,27 @@ export function openBus({ db, listen, onError }: BusOptions): Bus {
   const subscribers = new Map<Topic, Set<Listener>>(topics.map((topic) => [topic, new Set<Listener>()]));
   const waiting = new Map<Topic, Set<string>>();
   const stopped = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  let sending = Promise.resolve();
+  const from = newId();
+  let sending: Promise<void> | undefined;
 
   const emit = (topic: Topic, id: string): void => {
     for (const listener of subscribers.get(topic) ?? []) listener(id);
   };
   const send = async (): Promise<void> => {
-    timer = undefined;
-    const payload = JSON.stringify([...waiting].map(([topic, ids]) => [topic, bounded(ids)]));
-    waiting.clear();
-    await db.query({ text: "select pg_notify($1, $2)", values: [channel, payload] }).catch(onError);
+    // What is published in this turn of the loop comes along.
+    await nextTurn();
+    while (waiting.size > 0) {
+      const payloads = pages(waiting).map((news) => JSON.stringify({ from, news }));
+      waiting.clear();
+      const sent = db.query({ text: notify, values: [channel, payloads] }).catch(onError);
+      const rest = sleep(coalesceMillis, undefined, { signal: stopped.signal }).catch(() => undefined);
+      await Promise.all([sent, rest]);
+    }
+    sending = undefined;
   };
-  const loop = listen ? listenForever({ db, onError, emit, signal: stopped.signal }) : Promise.resolve();
+  // A process has heard its own news before they were sent.
+  const hear = (payload: string | undefined): void => deliver(payload, { besides: from, emit });
+  const loop = listen ? listenForever({ db, onError, emit, hear, signal: stopped.signal }) : undefined;
 
   return {
     publish(topic, id) {
@@ -58,9 +73,7 @@ export function openBus({ db, listen, onError }: BusOptions): Bus {
       if (!listen || stopped.signal.aborted) return;
       const ids = waiting.get(topic) ?? new Set();
       waiting.set(topic, ids.add(id));
-      timer ??= setTimeout(() => {
-        sending = send();
-      }, coalesceMillis);
+      sending ??= send();
     },
     subscribe(topic, listener) {
       subscribers.get(topic)?.add(listener);
@@ -68,27 +81,42 @@ export function openBus({ db, listen, onError }: BusOptions): Bus {
     },
     async stop() {
       stopped.abort();
-      clearTimeout(timer);
       await Promise.all([loop, sending]);
     },
   };
 }
 
-const bounded = (ids: Set<string>): string[] => (ids.size > idsPerNotificationMax ? ["*"] : [...ids]);
+const notify = "select pg_notify($1, payload) from unnest($2::text[]) as payload";
+
+type News = [Topic, string[]][];
+
+/** As many notifications as the longest list of ids needs. */
+function pages(waiting: ReadonlyMap<Topic, Set<string>>): News[] {
+  const all: News[] = [];
+  for (const [topic, ids] of waiting) {
+    const list = ids.size > idsPerNotificationMax * notificationsMax ? ["*"] : [...ids];
+    for (let n = 0; n * idsPerNotificationMax < list.length; n += 1) {
+      const page = list.slice(n * idsPerNotificationMax, (n + 1) * idsPerNotificationMax);
+      all[n] = [...(all[n] ?? []), [topic, page]];
+    }
+  }
+  return all;
+}
 
 interface ListenDeps {
   db: Database;
   onError: (error: unknown) => void;
   emit: (topic: Topic, id: string) => void;
+  hear: (payload: string | undefined) => void;
   signal: AbortSignal;
 }
 
-async function listenForever({ db, onError, emit, signal }: ListenDeps): Promise<void> {
+async function listenForever({ db, onError, emit, hear, signal }: ListenDeps): Promise<void> {
   while (!signal.aborted) {
     let client: pg.Client | undefined;
     try {
       client = await db.dedicated();
-      client.on("notification", ({ payload }) => deliver(payload, emit));
+      client.on("notification", ({ payload }) => hear(payload));
       await client.query(`listen ${channel}`);
       // Whatever was published while nobody listened is found now.
       for (const topic of topics) emit(topic, "*");
@@ -115,13 +143,19 @@ async function probe(client: pg.Client, signal: AbortSignal): Promise<void> {
   }
 }
 
-function deliver(payload: string | undefined, emit: (topic: Topic, id: string) => void): void {
-  let parsed: [Topic, string[]][];
+function deliver(
+  payload: string | undefined,
+  { besides, emit }: { besides: string; emit: (topic: Topic, id: string) => void },
+): void {
+  for (const [topic, ids] of newsOf(payload, besides)) for (const id of ids) emit(topic, id);
+}
+
+function newsOf(payload: string | undefined, besides: string): News {
   try {
-    parsed = notification.parse(JSON.parse(payload ?? ""));
+    const { from, news } = notification.parse(JSON.parse(payload ?? ""));
+    return from === besides ? [] : news;
   } catch {
     // Somebody else's words, or another version's: anything may have happened.
-    parsed = topics.map((topic) => [topic, ["*"]]);
+    return topics.map((topic) => [topic, ["*"]]);
   }
-  for (const [topic, ids] of parsed) for (const id of ids) emit(topic, id);
 }

@@ -5,7 +5,7 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { authenticate } from "./auth.ts";
 import { answerInTime } from "./deadline.ts";
-import type { HttpDeps, HttpEnv } from "./deps.ts";
+import type { AppDeps, HttpDeps, HttpEnv } from "./deps.ts";
 import { Refused, toResponse } from "./errors.ts";
 import { refuseUnasked } from "./guard.ts";
 import { limitRate } from "./rate-limit.ts";
@@ -24,6 +24,8 @@ import { stateRoutes } from "./routes/state.ts";
 import { storeRoutes } from "./routes/store.ts";
 import { threadRoutes } from "./routes/threads.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
+import { StreamSlots } from "./stream-slots.ts";
+import { Wakes } from "./wake.ts";
 
 const exposeHeaders = [
   "content-location",
@@ -51,7 +53,10 @@ const routeGroups = [
   docsRoutes,
 ];
 
-export function createApp(deps: HttpDeps): Hono<HttpEnv> {
+export function createApp(given: AppDeps): Hono<HttpEnv> {
+  const { pollMillis, streamsPerPrincipalMax } = given.config;
+  const wakes = new Wakes({ ...given, pollMillis });
+  const deps: HttpDeps = { ...given, wakes, slots: new StreamSlots(streamsPerPrincipalMax) };
   const app = new Hono<HttpEnv>();
   app.use("*", cors({ origin: "*", exposeHeaders }));
   app.use("*", answerInTime(deps), authenticate(deps), limitRate(deps.config.requestsPerSecondMax));

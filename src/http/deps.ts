@@ -6,6 +6,8 @@ import type { Registry } from "../engine/registry.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Access, AuthUser, ProgramAuth } from "./program-auth.ts";
+import type { StreamSlots } from "./stream-slots.ts";
+import type { Wakes } from "./wake.ts";
 
 export interface HttpConfig {
   version: string;
@@ -18,6 +20,8 @@ export interface HttpConfig {
   authRequired: boolean;
   /** For each principal, or address where there is none; 0 is no limit. */
   requestsPerSecondMax: number;
+  /** Event streams open at once, counted the same way; 0 is no limit. */
+  streamsPerPrincipalMax: number;
   /** Webhooks may be plain http, and inside. */
   webhooksPrivate: boolean;
 }
@@ -28,10 +32,12 @@ export const httpDefaults = {
   pollMillis: 500,
   authRequired: false,
   requestsPerSecondMax: 0,
+  streamsPerPrincipalMax: 64,
   webhooksPrivate: false,
 } as const satisfies Partial<HttpConfig>;
 
-export interface HttpDeps {
+/** What a program gives to its front door. */
+export interface AppDeps {
   db: Database;
   bus: Bus;
   registry: Registry;
@@ -44,6 +50,13 @@ export interface HttpDeps {
   auth?: ProgramAuth | undefined;
   /** False while this process should get no traffic: starting, draining, database away. */
   ready: () => Promise<boolean>;
+}
+
+/** What the routes use. */
+export interface HttpDeps extends AppDeps {
+  /** Wakes the streams of this process. */
+  wakes: Wakes;
+  slots: StreamSlots;
 }
 
 /** Who asks. The name is written beside every decision. */

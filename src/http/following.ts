@@ -1,17 +1,15 @@
 import { classify } from "../domain/classify.ts";
 import { Transient } from "../domain/errors.ts";
 import type { HttpDeps } from "./deps.ts";
-import { pause } from "./sse.ts";
-import { wakeOn } from "./wake.ts";
+import { firstBeat, untilNews } from "./sse.ts";
 
 /** Reads a thread on from a place, a piece at a time. */
 export interface Source<Piece> {
-  next(): Promise<Piece | "nothing" | "gone">;
+  /** "away" while the database does not answer. */
+  next(): Promise<Piece | "nothing" | "gone" | "away">;
   /** The run whose news matter now. */
   readonly watched: string | null;
 }
-
-export const heartbeat = ": heartbeat\n\n";
 
 /** The pieces of a thread as they come, and a beat where none has come for long, until the reader or the thread is gone. */
 export async function* follow<Piece extends object>(
@@ -19,34 +17,32 @@ export async function* follow<Piece extends object>(
   { threadId, source }: { threadId: string; source: Source<Piece> },
   signal: AbortSignal,
 ): AsyncGenerator<Piece | "beat"> {
-  const wake = wakeOn(deps.bus, {
-    topics: ["run", "queue"],
-    concerns: (id) => id === threadId || id === source.watched,
-  });
-  const heartbeatMillis = deps.config.heartbeatSeconds * 1000;
-  let nextBeat = performance.now() + heartbeatMillis;
+  const thread = { kind: "thread", id: threadId } as const;
+  const wake = deps.wakes.on(thread);
+  const beat = firstBeat(deps);
+  let watched: string | null = null;
   try {
     while (!signal.aborted) {
-      const piece = await orNothingYet(deps, () => source.next());
+      const piece = await orAway(deps, () => source.next());
       if (piece === "gone") return;
-      if (piece === "nothing") await pause(deps, { wake, nextBeat, signal });
-      else yield piece;
-      if (performance.now() >= nextBeat) {
-        nextBeat += heartbeatMillis;
-        yield "beat";
-      }
+      const turned = source.watched !== watched;
+      watched = source.watched;
+      if (turned) wake.turnTo(watched === null ? [thread] : [thread, { kind: "run", id: watched }]);
+      if (piece !== "nothing" && piece !== "away") yield piece;
+      // What a run told before it was watched was not heard: it is read again before the wait.
+      else if (!turned) yield* untilNews(deps, { wake, beat, signal, away: piece === "away" });
     }
   } finally {
     wake.close();
   }
 }
 
-async function orNothingYet<T>({ log }: HttpDeps, read: () => Promise<T>): Promise<T | "nothing"> {
+async function orAway<T>({ log }: HttpDeps, read: () => Promise<T>): Promise<T | "away"> {
   try {
     return await read();
   } catch (error) {
     if (!(classify(error) instanceof Transient)) throw error;
     log.warn({ error }, "a thread's stream waits for the database");
-    return "nothing";
+    return "away";
   }
 }

@@ -1,5 +1,5 @@
 import type { MiddlewareHandler } from "hono";
-import type { HttpEnv, RequestContext } from "./deps.ts";
+import type { HttpDeps, HttpEnv, RequestContext } from "./deps.ts";
 import { Refused } from "./errors.ts";
 
 /** Callers remembered at once; the one not seen for longest is forgotten first. */
@@ -44,9 +44,25 @@ export function limitRate(perSecond: number): MiddlewareHandler<HttpEnv> {
   };
 }
 
+/** Whom limits count for: the key, or the address without one. */
 function callerOf(c: RequestContext): string {
   const { name, tenant } = c.get("principal");
   if (name !== "anonymous") return `${tenant}/${name}`;
   const { incoming } = (c.env ?? {}) as { incoming?: { socket?: { remoteAddress?: string } } };
   return incoming?.socket?.remoteAddress ?? "local";
+}
+
+/** Takes a slot before anything else is done, so that a refused request has made no run. `open` passes `onClose` on. */
+export async function inSlot(
+  { slots }: HttpDeps,
+  c: RequestContext,
+  open: (onClose: () => void) => Promise<Response>,
+): Promise<Response> {
+  const onClose = slots.take(callerOf(c));
+  try {
+    return await open(onClose);
+  } catch (error) {
+    onClose();
+    throw error;
+  }
 }

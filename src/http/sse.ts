@@ -4,7 +4,7 @@ import { Transient } from "../domain/errors.ts";
 import { isTerminal, type RunStatus } from "../domain/run.ts";
 import type { HttpDeps } from "./deps.ts";
 import { pulled } from "./pulled.ts";
-import { type Wake, wakeOf } from "./wake.ts";
+import type { Wake } from "./wake.ts";
 
 const eventsPerReadMax = 200;
 /** What a slow reader can hold of our memory, but for a single larger event. */
@@ -19,6 +19,8 @@ export interface StreamRequest {
   headers?: Record<string, string>;
   /** Called when the client goes away before the run has ended. */
   onDisconnect?: () => void;
+  /** Called once when the stream is over, however it ends. */
+  onClose?: () => void;
 }
 
 /** A run's events from the database, as server-sent events, until the run has ended. */
@@ -30,11 +32,14 @@ export function streamRun(deps: HttpDeps, request: StreamRequest): Response {
 export function eventStream(
   { metrics }: Pick<HttpDeps, "metrics">,
   source: (signal: AbortSignal) => AsyncGenerator<string>,
-  request: Pick<StreamRequest, "headers" | "onDisconnect">,
+  request: Pick<StreamRequest, "headers" | "onDisconnect" | "onClose">,
 ): Response {
   const body = pulled(source, {
     onOpen: () => metrics.sseClients.inc(),
-    onClose: () => metrics.sseClients.dec(),
+    onClose: () => {
+      metrics.sseClients.dec();
+      request.onClose?.();
+    },
     ...(request.onDisconnect === undefined ? {} : { onCancel: request.onDisconnect }),
   });
   const headers = {
@@ -50,11 +55,10 @@ async function* frames(
   { runId, afterSeq, reset }: StreamRequest,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
-  const heartbeatMillis = deps.config.heartbeatSeconds * 1000;
-  const wake = wakeOf(deps.bus, runId);
+  const wake = deps.wakes.on({ kind: "run", id: runId });
+  const beat = firstBeat(deps);
   let seq = afterSeq;
   let behind = false;
-  let nextBeat = performance.now() + heartbeatMillis;
   try {
     if (reset !== undefined) yield frame({ event: "reset", data: JSON.stringify({ reason: reset }) });
     while (!signal.aborted) {
@@ -63,16 +67,14 @@ async function* frames(
         seq = page.events.at(-1)?.seq ?? seq;
         behind = page.more;
         yield page.events.map(frame).join("");
+        if (page.ended && !page.more) return;
       } else if (page?.ended) {
         // At the end of what there was, as after a rollback, the client has missed nothing.
         if (page.gone && behind) yield frame({ event: "error", data: goneError });
         return;
       } else {
-        await pause(deps, { wake, nextBeat, signal });
-      }
-      if (performance.now() >= nextBeat) {
-        nextBeat += heartbeatMillis;
-        yield ": heartbeat\n\n";
+        const away = page === undefined;
+        for await (const _ of untilNews(deps, { wake, beat, signal, away })) yield heartbeat;
       }
     }
   } finally {
@@ -80,18 +82,37 @@ async function* frames(
   }
 }
 
-/** Waits for news, but not beyond the next heartbeat. */
-export function pause(
-  deps: HttpDeps,
-  { wake, nextBeat, signal }: { wake: Wake; nextBeat: number; signal: AbortSignal },
-): Promise<void> {
-  const untilBeat = Math.max(1, nextBeat - performance.now());
-  return wake.wait(Math.min(deps.config.pollMillis, untilBeat), signal);
+export const heartbeat = ": heartbeat\n\n";
+
+/** When a stream's next heartbeat is due. */
+export interface Beat {
+  at: number;
+}
+
+export const firstBeat = ({ config }: HttpDeps): Beat => ({
+  at: performance.now() + config.heartbeatSeconds * 1000,
+});
+
+/** Waits for news, with heartbeats meanwhile. While the database is `away` it returns after a poll's time anyway. */
+export async function* untilNews(
+  { config }: HttpDeps,
+  { wake, beat, signal, away }: { wake: Wake; beat: Beat; signal: AbortSignal; away: boolean },
+): AsyncGenerator<"beat"> {
+  for (;;) {
+    const untilBeat = Math.max(1, beat.at - performance.now());
+    const news = await wake.wait(away ? Math.min(untilBeat, config.pollMillis) : untilBeat, signal);
+    if (signal.aborted) return;
+    if (performance.now() >= beat.at) {
+      beat.at = performance.now() + config.heartbeatSeconds * 1000;
+      yield "beat";
+    }
+    if (news || away) return;
+  }
 }
 
 export interface Page {
   events: { seq: number; event: string; data: string; createdAt: Date }[];
-  /** The run has ended, or is gone: after an empty page no further event can come. */
+  /** The run has ended, or is gone: behind this page, or what `more` says there is, no further event can come. */
   ended: boolean;
   /** Whether there may be events behind this page already. */
   more: boolean;

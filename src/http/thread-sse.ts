@@ -9,8 +9,8 @@ import { NotFound } from "../domain/errors.ts";
 import { idOf, type Position, positionOfId, threadStart } from "../domain/position.ts";
 import { readState } from "../engine/state.ts";
 import type { HttpDeps } from "./deps.ts";
-import { follow, heartbeat, type Source } from "./following.ts";
-import { eventStream, frame, readPage } from "./sse.ts";
+import { follow, type Source } from "./following.ts";
+import { eventStream, frame, heartbeat, readPage } from "./sse.ts";
 
 export const threadStreamModes = ["run_modes", "lifecycle", "state_update"] as const;
 export type ThreadStreamMode = (typeof threadStreamModes)[number];
@@ -25,14 +25,16 @@ interface Following {
   at: Position;
   /** Why the client gets everything again. */
   reset?: string | undefined;
+  /** Called once when the stream is over. */
+  onClose: () => void;
 }
 
 /** Follows a thread until the client leaves or the thread is deleted. */
 export function streamThread(deps: HttpDeps, following: Following): Response {
-  const { thread, at } = following;
+  const { thread, at, onClose } = following;
   // A client that has got no event yet goes on from here when it comes back.
   const location = `/threads/${thread.thread_id}/stream?after=${idOf(at)}`;
-  return eventStream(deps, (signal) => frames(deps, following, signal), { headers: { location } });
+  return eventStream(deps, (signal) => frames(deps, following, signal), { headers: { location }, onClose });
 }
 
 /**
@@ -70,7 +72,7 @@ async function* frames(deps: HttpDeps, following: Following, signal: AbortSignal
   }
 }
 
-type Next = Piece | "nothing" | "gone";
+type Next = Piece | "nothing" | "gone" | "away";
 
 /** Reads a thread on from a place, a piece at a time. */
 class Follower implements Source<Piece> {
@@ -104,7 +106,7 @@ class Follower implements Source<Piece> {
   async #within(runId: string): Promise<Next> {
     this.watched = runId;
     const page = await readPage(this.#deps, runId, this.#at.n);
-    if (page === undefined) return "nothing";
+    if (page === undefined) return "away";
     const { epoch } = this.#at;
     if (page.events.length > 0) {
       this.#at = { epoch, n: page.events.at(-1)?.seq ?? this.#at.n };

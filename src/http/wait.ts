@@ -8,7 +8,6 @@ import { Transient } from "../domain/errors.ts";
 import { isTerminal } from "../domain/run.ts";
 import type { HttpDeps } from "./deps.ts";
 import { pulled } from "./pulled.ts";
-import { wakeOf } from "./wake.ts";
 
 /** Proxies close connections that stay silent; JSON allows line breaks in front. */
 const keepAliveMillis = 1_000;
@@ -21,24 +20,42 @@ export interface RunName {
 
 /** The run when it has ended; undefined when it is gone, or when the signal aborts first. */
 export async function waitForEnd(
-  { db, bus, config }: Pick<HttpDeps, "db" | "bus" | "config">,
-  { runId, threadId, tenant }: RunName,
+  deps: Pick<HttpDeps, "db" | "wakes" | "config">,
+  name: RunName,
   signal: AbortSignal,
 ): Promise<RunRow | undefined> {
-  const wake = wakeOf(bus, runId);
+  for await (const run of untilEnd(deps, name, signal)) {
+    if (run !== "not yet") return run;
+  }
+  return undefined;
+}
+
+/** The run when it has ended, undefined when it is gone; before that a sign of life now and then. */
+async function* untilEnd(
+  { db, wakes, config }: Pick<HttpDeps, "db" | "wakes" | "config">,
+  { runId, threadId, tenant }: RunName,
+  signal: AbortSignal,
+): AsyncGenerator<RunRow | undefined | "not yet"> {
+  const wake = wakes.on({ kind: "run", id: runId });
   try {
     while (!signal.aborted) {
-      const run = await getRun(db, { runId, threadId, tenant }).then(one, orNothingYet);
-      if (run === undefined || (run !== "away" && isTerminal(run.status))) return run;
-      await wake.wait(config.pollMillis, signal);
+      const run = await getRun(db, { runId, threadId, tenant }).then(one, orAway);
+      if (run === undefined || (run !== "away" && isTerminal(run.status))) {
+        yield run;
+        return;
+      }
+      const millis = run === "away" ? config.pollMillis : keepAliveMillis;
+      while (!(await wake.wait(millis, signal)) && !signal.aborted) {
+        yield "not yet";
+        if (run === "away") break;
+      }
     }
-    return undefined;
   } finally {
     wake.close();
   }
 }
 
-function orNothingYet(error: unknown): "away" {
+function orAway(error: unknown): "away" {
   if (classify(error) instanceof Transient) return "away";
   throw error;
 }
@@ -57,19 +74,9 @@ export function respondAtEnd(
 }
 
 async function* linesThenValues(deps: HttpDeps, name: RunName, signal: AbortSignal): AsyncGenerator<string> {
-  const end = waitForEnd(deps, name, signal).then((run) => ({ run }));
-  for (;;) {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), keepAliveMillis);
-    });
-    const ended = await Promise.race([end, late]).finally(() => clearTimeout(timer));
-    if (signal.aborted) return;
-    if (ended !== undefined) {
-      yield await finalValues(deps, name, ended.run);
-      return;
-    }
-    yield "\n";
+  for await (const run of untilEnd(deps, name, signal)) {
+    if (run === "not yet") yield "\n";
+    else yield await finalValues(deps, name, run);
   }
 }
 

@@ -1,42 +1,181 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Bus, Topic } from "../db/listen.ts";
+import type { Bus } from "../db/listen.ts";
+import type { Database } from "../db/pool.ts";
+import { readMarks } from "../db/queries/marks.ts";
+import type { Log } from "../observe/log.ts";
 
-/** Waits for news. A notification that comes between two waits is not lost. */
+/** Runs and threads whose marks one statement reads. */
+const subjectsPerReadMax = 2_000;
+/** Where anything may have happened, all are looked at, but not more often than this. */
+const lookMillisMin = 50;
+
+export interface Subject {
+  kind: "run" | "thread";
+  id: string;
+}
+
+/** Waits for news of its subjects. What comes between two waits is not lost. */
 export interface Wake {
-  /** Returns at the next notification, after `millis`, or when the signal aborts; at once if one came before. */
-  wait(millis: number, signal: AbortSignal): Promise<void>;
+  /** True at the next news, at once if some came before; false after `millis`, or when the signal aborts. */
+  wait(millis: number, signal: AbortSignal): Promise<boolean>;
+  /** Waits for news of these from now on. */
+  turnTo(subjects: readonly Subject[]): void;
   close(): void;
 }
 
-export function wakeOf(bus: Bus, runId: string): Wake {
-  return wakeOn(bus, { topics: ["run"], concerns: (id) => id === runId });
+export interface WakesDeps {
+  db: Database;
+  bus: Bus;
+  log: Log;
+  /** How often news are looked for when nobody tells any. */
+  pollMillis: number;
 }
 
-/** Wakes for the ids that `concerns` names, whenever it is asked. */
-export function wakeOn(
-  bus: Bus,
-  { topics, concerns }: { topics: readonly Topic[]; concerns: (id: string) => boolean },
-): Wake {
-  let rung = false;
-  let waiting: AbortController | undefined;
-  const ring = (id: string): void => {
-    if (id !== "*" && !concerns(id)) return;
-    rung = true;
-    waiting?.abort();
-  };
-  const unsubscribes = topics.map((topic) => bus.subscribe(topic, ring));
-  return {
-    async wait(millis, signal) {
-      if (!rung) {
-        waiting = new AbortController();
-        const either = AbortSignal.any([waiting.signal, signal]);
-        await sleep(millis, undefined, { signal: either }).catch(() => undefined);
-        waiting = undefined;
+interface Watched {
+  kind: Subject["kind"];
+  /** As it was last seen; undefined before the first look, null when there is no such row. */
+  mark: string | null | undefined;
+  rings: Set<() => void>;
+}
+
+/**
+ * Wakes the streams of this process. Notifications ring at once; below them lies one poll for all streams together,
+ * so that a thousand idle ones cost a statement, not a thousand.
+ */
+export class Wakes {
+  readonly #deps: WakesDeps;
+  readonly #watched = new Map<string, Watched>();
+  readonly #unsubscribes: (() => void)[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #dueAt = 0;
+  #lookedAt = 0;
+  #looking = false;
+  #again = false;
+
+  constructor(deps: WakesDeps) {
+    this.#deps = deps;
+  }
+
+  on(...subjects: Subject[]): Wake {
+    const bell = new Bell();
+    let watched: readonly Subject[] = [];
+    const turnTo = (next: readonly Subject[]): void => {
+      // The new ones first: what stays is not forgotten in between.
+      for (const subject of next) this.#add(subject, bell.ring);
+      const kept = new Set(next.map(({ id }) => id));
+      for (const { id } of watched) if (!kept.has(id)) this.#remove(id, bell.ring);
+      watched = next;
+    };
+    turnTo(subjects);
+    return { wait: (millis, signal) => bell.wait(millis, signal), turnTo, close: () => turnTo([]) };
+  }
+
+  #add({ kind, id }: Subject, ring: () => void): void {
+    const known = this.#watched.get(id);
+    if (known !== undefined) {
+      known.rings.add(ring);
+      return;
+    }
+    this.#watched.set(id, { kind, mark: undefined, rings: new Set([ring]) });
+    if (this.#watched.size === 1) this.#start();
+  }
+
+  #remove(id: string, ring: () => void): void {
+    const known = this.#watched.get(id);
+    known?.rings.delete(ring);
+    if (known?.rings.size === 0) this.#watched.delete(id);
+    if (this.#watched.size === 0) this.#stop();
+  }
+
+  #start(): void {
+    const onNews = (id: string): void => {
+      if (id === "*") this.#schedule(lookMillisMin);
+      else for (const ring of this.#watched.get(id)?.rings ?? []) ring();
+    };
+    const { bus, pollMillis } = this.#deps;
+    this.#unsubscribes.push(bus.subscribe("run", onNews), bus.subscribe("queue", onNews));
+    this.#schedule(pollMillis);
+  }
+
+  #stop(): void {
+    for (const unsubscribe of this.#unsubscribes.splice(0)) unsubscribe();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** The next look comes so long after the last one at the latest. */
+  #schedule(millis: number): void {
+    const now = performance.now();
+    const dueAt = Math.max(now, this.#lookedAt + millis);
+    if (this.#timer !== undefined && this.#dueAt <= dueAt) return;
+    clearTimeout(this.#timer);
+    this.#dueAt = dueAt;
+    this.#timer = setTimeout(() => void this.#look(), dueAt - now);
+    this.#timer.unref();
+  }
+
+  async #look(): Promise<void> {
+    this.#timer = undefined;
+    if (this.#looking) {
+      this.#again = true;
+      return;
+    }
+    this.#looking = true;
+    this.#lookedAt = performance.now();
+    try {
+      const subjects = [...this.#watched.entries()];
+      for (let from = 0; from < subjects.length; from += subjectsPerReadMax) {
+        await this.#compare(subjects.slice(from, from + subjectsPerReadMax));
       }
-      rung = false;
-    },
-    close: () => {
-      for (const unsubscribe of unsubscribes) unsubscribe();
-    },
+    } catch (error) {
+      this.#deps.log.warn({ error }, "the poll of the streams waits for the database");
+    } finally {
+      this.#looking = false;
+      if (this.#watched.size > 0) this.#schedule(this.#again ? lookMillisMin : this.#deps.pollMillis);
+      this.#again = false;
+    }
+  }
+
+  async #compare(subjects: [string, Watched][]): Promise<void> {
+    const idsOf = (kind: Subject["kind"]): string[] =>
+      subjects.flatMap(([id, watched]) => (watched.kind === kind ? [id] : []));
+    const rows = await readMarks(this.#deps.db, { runIds: idsOf("run"), threadIds: idsOf("thread") });
+    const marks = new Map(rows.map(({ id, mark }) => [id, mark]));
+    for (const [id, watched] of subjects) {
+      const mark = marks.get(id) ?? null;
+      // Before the first look nobody knows what its stream has read: it is asked to look once.
+      if (mark === watched.mark) continue;
+      watched.mark = mark;
+      for (const ring of watched.rings) ring();
+    }
+  }
+}
+
+/** One stream's own: rings once, and stays rung until that is noticed. */
+class Bell {
+  #rung = false;
+  #wake: (() => void) | undefined;
+
+  readonly ring = (): void => {
+    this.#rung = true;
+    this.#wake?.();
   };
+
+  async wait(millis: number, signal: AbortSignal): Promise<boolean> {
+    if (!this.#rung && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(end, millis);
+        signal.addEventListener("abort", end, { once: true });
+        function end(): void {
+          clearTimeout(timer);
+          signal.removeEventListener("abort", end);
+          resolve();
+        }
+        this.#wake = end;
+      });
+      this.#wake = undefined;
+    }
+    const rung = this.#rung;
+    this.#rung = false;
+    return rung;
+  }
 }

@@ -57,6 +57,7 @@ export async function deleteRun({ db, bus }: { db: Database; bus: Bus }, name: R
     if (!isTerminal(run.status)) await rest(tx, name.threadId, run.epoch);
   });
   bus.publish("cancel", name.runId);
+  bus.publish("run", name.runId);
   bus.publish("queue", name.threadId);
 }
 
@@ -77,6 +78,7 @@ export async function deleteThread(
     await removeThread(tx, { threadId, tenant });
   });
   bus.publish("cancel", "*");
+  bus.publish("run", "*");
 }
 
 /** The rows of a thread; the caller holds its lock. */

@@ -97,16 +97,19 @@ export class AttemptRunner {
 
   /** The outcome of the graph, or of its failure; null when the lease is gone. */
   async #attempt(): Promise<AttemptEnd | null> {
-    const { db, bus } = this.#deps;
+    const { db, bus, group } = this.#deps;
     const run = this.#run;
     let events: EventWriter | undefined;
     try {
       if (this.#cancelRequested !== null) throw new Cancelled("cancelled before it began");
-      const last =
-        one(await this.#repeat(() => lastSeq(db, { runId: run.run_id }), this.#abort.signal)) ?? -1;
+      // Nobody has written events of a run before its first claim.
+      const first = run.epoch === run.first_epoch;
+      const last = first
+        ? -1
+        : (one(await this.#repeat(() => lastSeq(db, { runId: run.run_id }), this.#abort.signal)) ?? -1);
       const write = <T>(statement: () => Promise<T>): Promise<T> => this.#write("event", statement);
       const onError = (error: unknown): void => this.abort(error as Error);
-      events = new EventWriter({ db, bus, run, nextSeq: last + 1, write, onError });
+      events = new EventWriter({ group, bus, run, nextSeq: last + 1, write, onError });
       return await this.#host(events);
     } catch (error) {
       return await this.#failed(error, events);

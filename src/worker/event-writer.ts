@@ -1,17 +1,18 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
+import type { GroupCommit } from "../checkpoint/group-commit.ts";
 import type { Bus } from "../db/listen.ts";
-import type { Database } from "../db/pool.ts";
-import { insertEventsAsRun } from "../db/queries/checkpoint-writes.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import type { EventBatch, PendingEvent, RunEvents } from "../domain/event.ts";
 
-/** Tokens wait this long for company. */
+/** A run's events are written this often at most. The first after a silence goes at once, what follows it soon waits
+ * for company; an attempt begins as if it had just written, since its first checkpoint comes soon and takes them along. */
 const flushMillis = 20;
 const eventsPerStatementMax = 500;
 
 interface Options {
-  db: Database;
+  /** Takes the tokens of all runs of this process into one statement. */
+  group: GroupCommit;
   bus: Bus;
   run: RunRow;
   /** The number behind the last event that is stored. */
@@ -39,6 +40,7 @@ export class EventWriter implements RunEvents {
   #nextSeq: number;
   #turn: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
+  #writtenAt = performance.now();
   #closed = false;
 
   constructor(options: Options) {
@@ -49,10 +51,13 @@ export class EventWriter implements RunEvents {
   ready(event: PendingEvent): void {
     this.#ready.push(event);
     if (this.#closed) return;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.#flush().catch(this.#options.onError);
-    }, flushMillis);
+    this.#timer ??= setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#flush().catch(this.#options.onError);
+      },
+      Math.max(0, this.#writtenAt + flushMillis - performance.now()),
+    );
   }
 
   held(ns: string, event: PendingEvent): void {
@@ -109,6 +114,7 @@ export class EventWriter implements RunEvents {
           this.#ready.unshift(...ready);
           this.#held.unshift(...held);
         }
+        if (events.length > 0) this.#writtenAt = performance.now();
         if (committed && events.length > 0) bus.publish("run", run.run_id);
         done();
       },
@@ -117,13 +123,14 @@ export class EventWriter implements RunEvents {
 
   async #flush(): Promise<void> {
     if (this.#ready.length === 0) return;
-    const { db, run, write } = this.#options;
+    const { group, run, write } = this.#options;
     const batch = await this.take(null);
     let committed = false;
     try {
       const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
       if (batch.events.length > 0) {
-        const rows = await write(() => insertEventsAsRun(db, { ...lease, batch }));
+        const item = { ...lease, writes: [], replace: false, batch };
+        const rows = await write(async () => ((await group.write(item)) ? [item.epoch] : []));
         if (rows.length === 0) throw new LeaseLost("events were refused: the lease has moved on");
       }
       committed = true;

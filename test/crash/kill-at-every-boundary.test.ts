@@ -136,6 +136,7 @@ const testConfig = {
   pollMillis: 200,
   authRequired: false,
   requestsPerSecondMax: 0,
+  streamsPerPrincipalMax: 0,
   webhooksPrivate: false,
 };
 

@@ -108,6 +108,7 @@ const config = {
   pollMillis: 200,
   authRequired: false,
   requestsPerSecondMax: 0,
+  streamsPerPrincipalMax: 0,
   webhooksPrivate: false,
 };
 

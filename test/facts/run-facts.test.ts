@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Annotation, END, interrupt, START, StateGraph } from "@langchain/langgraph";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
-import { insertEventsAsRun } from "../../src/db/queries/checkpoint-writes.ts";
+import { writeAsRun } from "../../src/db/queries/checkpoint-writes.ts";
 import { renewLeases } from "../../src/db/queries/claim.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { noEvents } from "../../src/domain/event.ts";
@@ -243,7 +243,8 @@ describe("the thread's lock", () => {
     const batch = await noEvents.take(null);
     const writes = Array.from({ length: 240 }, async (_, n) => {
       const run = runs[n % 12] as RunRow;
-      await insertEventsAsRun(own, { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch, batch });
+      const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
+      await writeAsRun(own, { ...lease, writes: [], replace: false, batch });
     });
     await Promise.all([...beats, ...writes]);
   });

@@ -3,7 +3,7 @@ import { type Bus, openBus } from "../../src/db/listen.ts";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import { loadRegistry, type Registry } from "../../src/engine/registry.ts";
 import { createApp } from "../../src/http/app.ts";
-import { type HttpConfig, type HttpDeps, httpDefaults } from "../../src/http/deps.ts";
+import { type AppDeps, type HttpConfig, httpDefaults } from "../../src/http/deps.ts";
 import { openLog } from "../../src/observe/log.ts";
 import { openMetrics } from "../../src/observe/metrics.ts";
 import { createTestDatabase } from "./database.ts";
@@ -12,7 +12,7 @@ const project = path.resolve(import.meta.dirname, "../graphs/http/langgraph.json
 
 export interface TestApp {
   app: ReturnType<typeof createApp>;
-  deps: HttpDeps;
+  deps: AppDeps;
   db: Database;
   bus: Bus;
   registry: Registry;
@@ -40,7 +40,7 @@ export async function openTestApp(
   const db = openDatabase({ url: await reach(database.url), connectionsMax: 8 });
   const bus = openBus({ db, listen: false, onError: () => {} });
   const registry = await loadRegistry(project, (url) => import(url));
-  const deps: HttpDeps = {
+  const deps: AppDeps = {
     db,
     bus,
     registry,

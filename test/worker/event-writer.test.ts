@@ -9,7 +9,7 @@ afterEach(() => runtime?.close());
 
 it("the end of an attempt waits for events that are on their way into the database", async () => {
   runtime = await startRuntime();
-  const { db, bus } = runtime;
+  const { db, bus, group } = runtime;
   const run = await makeRun(db, "running");
   let begun: () => void = () => undefined;
   let go: () => void = () => undefined;
@@ -20,7 +20,7 @@ it("the end of an attempt waits for events that are on their way into the databa
     go = resolve;
   });
   const events = new EventWriter({
-    db,
+    group,
     bus,
     run,
     nextSeq: 0,

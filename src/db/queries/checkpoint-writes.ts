@@ -177,18 +177,5 @@ export const applyInput = query({
   row: epochOf,
 });
 
-/** Events alone, for tokens between two steps. */
-export const insertEventsAsRun = query({
-  name: "events.insert",
-  text: `with lease as materialized (${leaseOfRun}), events as (${insertEvents(4)}) select epoch from lease`,
-  values: (p: { runId: string; threadId: string; epoch: number; batch: EventColumns }) => [
-    p.runId,
-    p.threadId,
-    p.epoch,
-    ...eventValues(p.batch),
-  ],
-  row: epochOf,
-});
-
 export const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

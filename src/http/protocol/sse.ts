@@ -1,8 +1,8 @@
 import { NotFound } from "../../domain/errors.ts";
 import type { HttpDeps } from "../deps.ts";
-import { follow, heartbeat } from "../following.ts";
+import { follow } from "../following.ts";
 import type { EventFilter } from "../schemas/protocol.ts";
-import { eventStream, frame } from "../sse.ts";
+import { eventStream, frame, heartbeat } from "../sse.ts";
 import { type Place, wants } from "./filter.ts";
 import { Tape, type ThreadName } from "./tape.ts";
 
@@ -14,8 +14,8 @@ interface Asked extends Place {
 }
 
 /** The events of a thread that a client asked for, as server-sent events, until it leaves or the thread is deleted. */
-export function streamEvents(deps: HttpDeps, asked: Asked): Response {
-  return eventStream(deps, (signal) => frames(deps, asked, signal), {});
+export function streamEvents(deps: HttpDeps, asked: Asked, onClose: () => void): Response {
+  return eventStream(deps, (signal) => frames(deps, asked, signal), { onClose });
 }
 
 async function hidden(mayRead: () => Promise<boolean>): Promise<boolean> {

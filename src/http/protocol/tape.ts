@@ -20,7 +20,7 @@ export interface Stretch {
   at: Position;
 }
 
-type Next = Stretch | "nothing" | "gone";
+type Next = Stretch | "nothing" | "gone" | "away";
 
 /** Reads a thread's events on from a place, a page at a time. A thread that is not there yet is waited for. */
 export class Tape implements Source<Stretch> {
@@ -51,7 +51,7 @@ export class Tape implements Source<Stretch> {
   async #within(run: protocol.TapeRun): Promise<Next> {
     this.watched = run.runId;
     const page = await readPage(this.#deps, run.runId, this.#at.n);
-    if (page === undefined) return "nothing";
+    if (page === undefined) return "away";
     const { epoch } = this.#at;
     if (page.events.length > 0) {
       this.#at = { epoch, n: page.events.at(-1)?.seq ?? this.#at.n };

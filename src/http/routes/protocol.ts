@@ -5,6 +5,7 @@ import { guardIfThere } from "../guard.ts";
 import { handleCommand } from "../protocol/commands.ts";
 import { placeOf } from "../protocol/filter.ts";
 import { streamEvents } from "../protocol/sse.ts";
+import { inSlot } from "../rate-limit.ts";
 import { pathId } from "../schemas/common.ts";
 import { commandBody, eventFilter } from "../schemas/protocol.ts";
 
@@ -36,5 +37,7 @@ async function events(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const mayRead = there ? undefined : () => guardIfThere(deps, principal, thread.threadId);
   const id = c.req.header("last-event-id") ?? filter.since_event_id;
   const place = await placeOf(deps, thread, { id, since: filter.since });
-  return streamEvents(deps, { thread, filter, mayRead, ...place });
+  return inSlot(deps, c, async (onClose) =>
+    streamEvents(deps, { thread, filter, mayRead, ...place }, onClose),
+  );
 }

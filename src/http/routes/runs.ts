@@ -12,6 +12,7 @@ import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../d
 import { ask, guardPart } from "../guard.ts";
 import { presentRun } from "../present.ts";
 import type { ThreadAction } from "../program-auth.ts";
+import { inSlot } from "../rate-limit.ts";
 import { flag, pageSizeMax, pathId, readQuery } from "../schemas/common.ts";
 import {
   batchBody,
@@ -83,12 +84,15 @@ async function createBatch(deps: HttpDeps, c: RequestContext): Promise<Response>
 }
 
 async function createAndStream(deps: HttpDeps, c: RequestContext): Promise<Response> {
-  const { run, body } = await accept(deps, c);
-  return streamRun(deps, {
-    runId: run.run_id,
-    afterSeq: -1,
-    headers: locations(c, run),
-    ...leaving(deps, run, body),
+  return inSlot(deps, c, async (onClose) => {
+    const { run, body } = await accept(deps, c);
+    return streamRun(deps, {
+      runId: run.run_id,
+      afterSeq: -1,
+      headers: locations(c, run),
+      ...leaving(deps, run, body),
+      onClose,
+    });
   });
 }
 
@@ -155,12 +159,15 @@ async function joinStream(deps: HttpDeps, c: RequestContext): Promise<Response> 
   const position = positionOf(header, one(await lastSeq(deps.db, { runId: run.run_id })) ?? -1);
   const on_disconnect = flag(c, "cancel_on_disconnect") ? "cancel" : "continue";
   if (on_disconnect === "cancel") await runOf(deps, c, { action: "update", value: { action: "interrupt" } });
-  return streamRun(deps, {
-    runId: run.run_id,
-    ...position,
-    headers: locations(c, run),
-    ...leaving(deps, run, { on_disconnect }),
-  });
+  return inSlot(deps, c, async (onClose) =>
+    streamRun(deps, {
+      runId: run.run_id,
+      ...position,
+      headers: locations(c, run),
+      ...leaving(deps, run, { on_disconnect }),
+      onClose,
+    }),
+  );
 }
 
 async function cancel(deps: HttpDeps, c: RequestContext): Promise<Response> {

@@ -17,6 +17,7 @@ import { extracted } from "../extract.ts";
 import { ask, guardThread } from "../guard.ts";
 import { pageHeaders, presentThread, presentTtl, selected } from "../present.ts";
 import type { ThreadAction } from "../program-auth.ts";
+import { inSlot } from "../rate-limit.ts";
 import { checkedMetadata, pathId } from "../schemas/common.ts";
 import {
   copyThreadBody,
@@ -140,7 +141,8 @@ async function follow(deps: HttpDeps, c: RequestContext): Promise<Response> {
       : parseInput(z.object({ stream_mode: streamModes }), { stream_mode: asked }).stream_mode;
   const thread = await threadOf(deps, c);
   const place = await placeOf(deps, thread, c.req.header("last-event-id") ?? c.req.query("after"));
-  return streamThread(deps, { thread, modes: modes.length === 0 ? ["run_modes"] : modes, ...place });
+  const shown = modes.length === 0 ? (["run_modes"] as const) : modes;
+  return inSlot(deps, c, async (onClose) => streamThread(deps, { thread, modes: shown, ...place, onClose }));
 }
 
 async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {

@@ -1,0 +1,94 @@
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { claimNext } from "../../src/db/queries/claim.ts";
+import { appendEvents } from "../../src/db/queries/events.ts";
+import { openTestApp, type TestApp } from "../support/http.ts";
+import { countingStatements } from "../support/statements.ts";
+
+const pollMillis = 50;
+const steps = { assistant_id: "steps", input: {} };
+
+let t: TestApp;
+beforeEach(async () => {
+  t = await openTestApp({ pollMillis });
+});
+afterEach(() => t.close());
+
+async function queuedRun(): Promise<{ threadId: string; runId: string }> {
+  const { json: thread } = await t.send("POST", "/threads", {});
+  const { json: run } = await t.send("POST", `/threads/${thread.thread_id}/runs`, steps);
+  return { threadId: thread.thread_id, runId: run.run_id };
+}
+
+/** A stream that is being read, and the text it has got so far. */
+async function opened(url: string): Promise<{ text: () => string; leave: () => Promise<void> }> {
+  const response = await t.app.request(url);
+  const reader = (response.body as ReadableStream<Uint8Array>)
+    .pipeThrough(new TextDecoderStream())
+    .getReader();
+  let text = "";
+  const reading = (async () => {
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) text += piece.value;
+  })();
+  return {
+    text: () => text,
+    leave: async () => {
+      await reader.cancel();
+      await reading;
+    },
+  };
+}
+
+it("many idle streams cost one statement for each poll, and hear without notifications", async () => {
+  const runs = await Promise.all(Array.from({ length: 20 }, queuedRun));
+  const urls = runs.flatMap(({ threadId, runId }) => [
+    `/threads/${threadId}/runs/${runId}/stream`,
+    `/threads/${threadId}/stream`,
+  ]);
+  const streams = await Promise.all(urls.map(opened));
+  const { counts, stop } = countingStatements(t.db);
+  // The first polls have every stream look once; after them they are quiet.
+  let began = 0;
+  const asked = async (): Promise<string[]> => {
+    counts.clear();
+    began = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, 4 * pollMillis));
+    return [...counts.keys()];
+  };
+  await expect.poll(asked).toEqual(["stream.marks"]);
+  expect(counts.get("stream.marks")).toBeLessThanOrEqual(2 + (performance.now() - began) / pollMillis);
+  const [told] = runs;
+  const events = [{ event: "custom", data: '"news"' }];
+  await appendEvents(t.db, { runId: told?.runId ?? "", attempt: 1, events });
+  await expect.poll(() => streams[0]?.text()).toContain("news");
+  expect(streams[2]?.text()).toBe("");
+  stop();
+  await Promise.all(streams.map(({ leave }) => leave()));
+});
+
+it("a stream that waits for a run of its thread hears of it without notifications", async () => {
+  const { threadId, runId } = await queuedRun();
+  const stream = await opened(`/threads/${threadId}/stream`);
+  const { counts, stop } = countingStatements(t.db);
+  await expect.poll(() => counts.get("stream.marks") ?? 0, { interval: 10 }).toBeGreaterThan(2);
+  stop();
+  const [claimed] = await claimNext(t.db, { workerId: "w", graphIds: ["steps"], leaseSeconds: 30 });
+  expect(claimed?.run_id).toBe(runId);
+  await appendEvents(t.db, { runId, attempt: 1, events: [{ event: "custom", data: '"begun"' }] });
+  await expect.poll(() => stream.text()).toContain("begun");
+  await stream.leave();
+});
+
+it("nothing is asked of the database while no stream is open", async () => {
+  const { threadId, runId } = await queuedRun();
+  const stream = await opened(`/threads/${threadId}/runs/${runId}/stream`);
+  await stream.leave();
+  const { counts, stop } = countingStatements(t.db);
+  // Its last look may still be under way when the client has gone.
+  const asked = async (): Promise<string[]> => {
+    counts.clear();
+    await new Promise((resolve) => setTimeout(resolve, 4 * pollMillis));
+    return [...counts.keys()];
+  };
+  await expect.poll(asked).toEqual([]);
+  stop();
+});
