@@ -36,6 +36,7 @@ export class AttemptRunner {
   readonly #control = new RunControl();
   #cancelRequested: CancelAction | null = null;
   #limits: AttemptLimits | undefined;
+  #guest: Guest | undefined;
 
   constructor(deps: WorkerDeps, run: RunRow) {
     this.#deps = deps;
@@ -54,7 +55,9 @@ export class AttemptRunner {
   }
 
   abort(reason: Error): void {
-    this.#abort.abort(reason);
+    // Listeners of the signal are graph code.
+    if (this.#guest === undefined) this.#abort.abort(reason);
+    else this.#guest.within(() => this.#abort.abort(reason));
   }
 
   /** Runs, decides, settles. Null when the lease was lost; throws only when the outcome could not be stored. */
@@ -124,6 +127,7 @@ export class AttemptRunner {
     const run = this.#run;
     const onError = (error: Error): void => this.abort(error);
     const guest = new Guest(run.run_id, { signal, end: onError });
+    this.#guest = guest;
     this.#limits = new AttemptLimits({
       ...this.#deps.limits,
       ranMillis: Number(run.claimed_at) - Number(run.started_at),

@@ -39,6 +39,11 @@ export class Guest {
     }
   }
 
+  /** Does something that calls graph code back, like an abort: what that lets fall is this guest's. */
+  within(work: () => void): void {
+    guests.run(this, work);
+  }
+
   /** Whether it is over with this attempt: what falls now harms nobody. LangGraph itself leaves rejected promises
    * behind when a run is aborted or ends. */
   get gone(): boolean {

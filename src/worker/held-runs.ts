@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { cancelRequests } from "../db/queries/claim.ts";
+import { heldLeases } from "../db/queries/claim.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { Cancelled, LeaseLost } from "../domain/errors.ts";
 import type { Outcome } from "../domain/outcome.ts";
@@ -10,6 +10,11 @@ import type { Beat, LeaseKeeper } from "./leases.ts";
 
 /** A drain that did not end by itself is cut here: attempts are aborted, and still not charged. */
 const abortGraceMillis = 5_000;
+/** How often cancels are looked for when no notification comes. */
+const cancelPollMillis = 1_000;
+/** A cancel that is heard of while its run's claim is still on its way here is remembered for so long. */
+const rememberedMillisMax = 15_000;
+const rememberedMax = 1_000;
 
 /** How an attempt ended, for who claimed the run; null when its lease was lost or its outcome could not be stored. */
 export type Ended = Outcome["kind"] | null;
@@ -19,7 +24,10 @@ export class HeldRuns {
   readonly #deps: WorkerDeps;
   readonly #active = new Map<string, AttemptRunner>();
   readonly #ended = new Set<Promise<Ended>>();
+  /** Cancels of runs that are not held here, or not yet: when they were heard of. */
+  readonly #heard = new Map<string, number>();
   #keeper: LeaseKeeper | undefined;
+  #poll: NodeJS.Timeout | undefined;
   #unsubscribe: () => void = () => undefined;
 
   constructor(deps: WorkerDeps) {
@@ -30,8 +38,10 @@ export class HeldRuns {
     const { bus, leases } = this.#deps;
     this.#keeper = leases((beat) => this.#onBeat(beat));
     this.#unsubscribe = bus.subscribe("cancel", (id) => {
+      if (!this.#active.has(id)) this.#remember(id);
       if (id === "*" || this.#active.has(id)) this.#lookForCancels();
     });
+    this.#poll = setInterval(() => this.#lookForCancels(), cancelPollMillis);
   }
 
   /** Resolves when leases can be renewed. */
@@ -48,14 +58,15 @@ export class HeldRuns {
     await Promise.race(this.#ended);
   }
 
-  /** Works on a claimed run until its outcome is stored. Never rejects. */
-  begin(run: RunRow): Promise<Ended> {
+  /** Works on a run that was claimed after `since`, until its outcome is stored. Never rejects. */
+  begin(run: RunRow, since = performance.now() - rememberedMillisMax): Promise<Ended> {
     // Its lease ran out and came back to this very process: the earlier attempt is a zombie here at home.
     this.#active.get(run.run_id)?.abort(new LeaseLost(`run ${run.run_id} was claimed again`));
     const attempt = new AttemptRunner(this.#deps, run);
     const lease = { runId: run.run_id, epoch: run.epoch };
     this.#active.set(run.run_id, attempt);
     this.#keeper?.hold(lease);
+    if (this.#heardOf(run.run_id, since)) this.#lookForCancels();
     const ended = this.#runToEnd(attempt, run).finally(() => {
       if (this.#active.get(run.run_id) === attempt) this.#active.delete(run.run_id);
       this.#keeper?.release(lease);
@@ -72,6 +83,7 @@ export class HeldRuns {
     await this.allEnded(deadlineMillis);
     for (const attempt of this.#active.values()) attempt.abort(new Cancelled("the worker stops"));
     await this.allEnded(abortGraceMillis);
+    clearInterval(this.#poll);
     await this.#keeper?.stop();
   }
 
@@ -97,13 +109,28 @@ export class HeldRuns {
     }
   }
 
+  /** A claim is committed before its answer is here: a cancel in between is nobody's yet. */
+  #remember(id: string): void {
+    this.#heard.delete(id);
+    this.#heard.set(id, performance.now());
+    if (this.#heard.size <= rememberedMax) return;
+    // Too many to know apart: any run may be among them.
+    this.#heard.clear();
+    this.#heard.set("*", performance.now());
+  }
+
+  #heardOf(runId: string, since: number): boolean {
+    const last = Math.max(this.#heard.get(runId) ?? 0, this.#heard.get("*") ?? 0);
+    return last >= since;
+  }
+
   #lookForCancels(): void {
-    const runIds = [...this.#active.keys()];
-    if (runIds.length === 0) return;
-    cancelRequests(this.#deps.db, { runIds })
-      .then((rows) => {
-        for (const { runId, action } of rows) this.#active.get(runId)?.cancel(action);
-      })
+    const asked = [...this.#active].map(([runId, { epoch }]) => ({ runId, epoch }));
+    if (asked.length === 0) return;
+    const runIds = asked.map(({ runId }) => runId);
+    const epochs = asked.map(({ epoch }) => epoch);
+    heldLeases(this.#deps.db, { runIds, epochs })
+      .then((renewed) => this.#onBeat({ asked, renewed }))
       .catch((error: unknown) => this.#deps.log.warn({ error }, "cancel requests could not be read"));
   }
 

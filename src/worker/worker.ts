@@ -72,11 +72,12 @@ export class Worker implements AsyncDisposable {
         continue;
       }
       this.#woken = false;
+      const since = performance.now();
       const run = await this.#claim();
       if (run === "database away")
         await sleep(databaseRestMillis, undefined, { signal }).catch(() => undefined);
       else if (run === undefined) await this.#idle();
-      else void this.#held.begin(run);
+      else void this.#held.begin(run, since);
     }
   }
 

@@ -84,11 +84,17 @@ export const nextDue = query({
   row: (raw) => raw.ms as number | null,
 });
 
-/** Runs of the given ids that somebody asked to stop. */
-export const cancelRequests = query({
-  name: "claim.cancel_requests",
-  text: `select run_id, cancel_requested from holdfast.runs
-          where run_id = any($1::uuid[]) and cancel_requested is not null and status = 'running'`,
-  values: (p: { runIds: string[] }) => [p.runIds],
-  row: (raw) => ({ runId: raw.run_id as string, action: raw.cancel_requested as "interrupt" | "rollback" }),
+/** Which of these leases are still held, and whether somebody asked their runs to stop. */
+export const heldLeases = query({
+  name: "claim.held",
+  text: `
+select r.run_id, r.cancel_requested
+  from unnest($1::uuid[], $2::bigint[]) as k (run_id, epoch)
+  join holdfast.runs r on r.run_id = k.run_id and r.epoch = k.epoch
+ where r.status = 'running'`,
+  values: (p: { runIds: string[]; epochs: number[] }) => [p.runIds, p.epochs],
+  row: (raw) => ({
+    runId: raw.run_id as string,
+    cancelRequested: raw.cancel_requested as "interrupt" | "rollback" | null,
+  }),
 });
