@@ -95,6 +95,17 @@ export function selected(
   return Object.fromEntries(Object.entries(item).filter(([key]) => key === idField || select.includes(key)));
 }
 
+/** How many there are in all. Each row of a page tells it; a page behind the end has none, so there they are counted. */
+export async function totalOf(
+  found: readonly { total: number }[],
+  { offset, count }: { offset: number; count: () => Promise<number[]> },
+): Promise<number> {
+  const [first] = found;
+  if (first !== undefined || offset === 0) return first?.total ?? 0;
+  const [counted = 0] = await count();
+  return counted;
+}
+
 export function pageHeaders({
   total,
   limit,

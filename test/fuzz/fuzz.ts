@@ -15,10 +15,14 @@ import { type PlannedRequest, requestsOf } from "./requests.ts";
 const project = path.resolve(import.meta.dirname, "../graphs/fuzz/langgraph.json");
 const plansPerBatch = 250;
 const atOnce = 6;
-const answerMillisMax = 30_000;
+const answerMillisMax = 240_000;
+const triesMax = 20;
+const backMillis = 1_000;
 const faultsShownMax = 25;
 /** How long a client listens to a stream before it leaves. */
 const listenMillis = 40;
+/** How long a client waits for the end of a run. */
+const leaveMillis = 3_000;
 const drainMillisMax = 120_000;
 
 export interface FuzzReport {
@@ -134,14 +138,24 @@ class Fuzz {
     return { url: query.size === 0 ? url : `${url}?${query}`, init };
   }
 
+  /** On a machine that is slow for a while a 503 is the right answer: a client comes back later. */
+  async #answer(url: string, init: RequestInit): Promise<Response> {
+    for (let tries = 1; ; tries += 1) {
+      const response = await this.#app.request(url, init);
+      if (response.status !== 503 || response.headers.get("retry-after") === null || tries === triesMax)
+        return response;
+      await new Promise((resolve) => setTimeout(resolve, backMillis));
+    }
+  }
+
   async #received(url: string, init: RequestInit): Promise<Received> {
     const gone = AbortSignal.timeout(answerMillisMax);
     const late = new Promise<never>((_, reject) => {
       gone.addEventListener("abort", () => reject(new Error(`no answer in ${answerMillisMax} ms`)));
     });
     // Who waits for the end of a run leaves after a while, as a client would.
-    const signal = AbortSignal.timeout(answerMillisMax / 10);
-    const response = await Promise.race([this.#app.request(url, { ...init, signal }), late]);
+    const signal = AbortSignal.timeout(leaveMillis);
+    const response = await Promise.race([this.#answer(url, { ...init, signal }), late]);
     const { status, headers } = response;
     const bounded = /\/(stream|wait|join)\b/.test(url) && status === 200;
     const read = bounded ? beginningOf(response) : response.text().then((text) => ({ text, cut: false }));
@@ -176,7 +190,7 @@ class Fuzz {
   }
 
   async #json(method: string, url: string, body: unknown): Promise<unknown> {
-    const response = await this.#app.request(url, { method, body: JSON.stringify(body) });
+    const response = await this.#answer(url, { method, body: JSON.stringify(body) });
     const text = await response.text();
     return text === "" ? undefined : JSON.parse(text);
   }

@@ -4,7 +4,7 @@ import { operations } from "../../src/http/openapi/operations.ts";
 import { AnswerCheck } from "../fuzz/answers.ts";
 import { runFuzz } from "../fuzz/fuzz.ts";
 
-const requests = 1_000;
+const requests = 600;
 
 it(`answers ${requests} requests as the document says, and works on`, async () => {
   const { faults, statuses, unreached } = await runFuzz({ requests, seed: 7 });
@@ -12,7 +12,7 @@ it(`answers ${requests} requests as the document says, and works on`, async () =
   // Most are let in, and behind most doors something happens.
   expect(statuses[200]).toBeGreaterThan(requests / 4);
   expect(unreached.length).toBeLessThan(operations.length / 2);
-}, 300_000);
+}, 600_000);
 
 describe("the fuzzer finds fault with", () => {
   const document: OpenApiDocument = makeDocument(operations, "test");

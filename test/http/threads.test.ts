@@ -74,6 +74,20 @@ describe("threads", () => {
     expect((await t.send("POST", `/threads/${thread_id}/runs`, said("one"))).status).toBe(200);
   });
 
+  it("are counted also on a page behind the end", async () => {
+    await newThread({ metadata: { behind: true } });
+    const filter = { metadata: { behind: true } };
+    const { headers, json } = await t.send("POST", "/threads/search", { ...filter, offset: 500 });
+    expect(json).toEqual([]);
+    expect(headers.get("x-pagination-total")).toBe("1");
+    const assistants = await t.send("POST", "/assistants/search", { offset: 500 });
+    const count = (await t.send("POST", "/assistants/count", {})).json;
+    expect(assistants.headers.get("x-pagination-total")).toBe(String(count));
+    await t.send("POST", "/runs/crons", { assistant_id: "steps", schedule: "@daily" });
+    const crons = await t.send("POST", "/runs/crons/search", { offset: 500 });
+    expect(crons.headers.get("x-pagination-total")).toBe("1");
+  });
+
   it("answer a bad id as the Agent Server does", async () => {
     const issue = {
       validation: "uuid",

@@ -11,7 +11,7 @@ import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";
 import { ask } from "../guard.ts";
-import { pageHeaders, presentAssistant, presentAssistantVersion, selected } from "../present.ts";
+import { pageHeaders, presentAssistant, presentAssistantVersion, selected, totalOf } from "../present.ts";
 import {
   countAssistantsBody,
   createAssistantBody,
@@ -171,14 +171,16 @@ async function setLatest(deps: HttpDeps, c: RequestContext): Promise<Response> {
 async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, searchAssistantsBody, config.bodyBytesMax);
   const { limit, offset, select } = body;
+  const filter = await filterOf(c, body, { limit, offset });
   const found = await assistants.searchAssistants(db, {
-    ...(await filterOf(c, body, { limit, offset })),
+    ...filter,
     sortBy: body.sort_by ?? "created_at",
     descending: body.sort_order !== "asc",
     limit,
     offset,
   });
-  const headers = pageHeaders({ total: found[0]?.total ?? 0, limit, offset });
+  const total = await totalOf(found, { offset, count: () => assistants.countAssistants(db, filter) });
+  const headers = pageHeaders({ total, limit, offset });
   const shown = found.map(({ assistant }) =>
     selected(presentAssistant(assistant), { select, idField: "assistant_id" }),
   );

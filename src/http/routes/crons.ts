@@ -14,7 +14,7 @@ import { readInput } from "../body.ts";
 import { userOfPrincipal } from "../caller.ts";
 import { type HttpDeps, type HttpEnv, type Principal, type RequestContext, tenantOf } from "../deps.ts";
 import { ask } from "../guard.ts";
-import { pageHeaders, presentCron, selected } from "../present.ts";
+import { pageHeaders, presentCron, selected, totalOf } from "../present.ts";
 import { checkedMetadata, pathId } from "../schemas/common.ts";
 import {
   type CreateCronBody,
@@ -208,14 +208,16 @@ const notFound = (cronId: string): NotFound => new NotFound(`Cron with ID ${cron
 async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, searchCronsBody, config.bodyBytesMax);
   const { limit, offset, select } = body;
+  const filter = await filterOf(c, body, { limit, offset });
   const found = await crons.searchCrons(db, {
-    ...(await filterOf(c, body, { limit, offset })),
+    ...filter,
     sortBy: body.sort_by ?? "created_at",
     descending: body.sort_order !== "asc",
     limit,
     offset,
   });
-  const headers = pageHeaders({ total: found[0]?.total ?? 0, limit, offset });
+  const total = await totalOf(found, { offset, count: () => crons.countCrons(db, filter) });
+  const headers = pageHeaders({ total, limit, offset });
   return c.json(
     found.map(({ cron }) => selected(presentCron(cron), { select, idField: "cron_id" })),
     200,

@@ -15,7 +15,7 @@ import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../d
 import { Refused } from "../errors.ts";
 import { extracted } from "../extract.ts";
 import { ask, guardThread } from "../guard.ts";
-import { pageHeaders, presentThread, presentTtl, selected } from "../present.ts";
+import { pageHeaders, presentThread, presentTtl, selected, totalOf } from "../present.ts";
 import type { ThreadAction } from "../program-auth.ts";
 import { inSlot } from "../rate-limit.ts";
 import { checkedMetadata, pathId } from "../schemas/common.ts";
@@ -148,14 +148,16 @@ async function follow(deps: HttpDeps, c: RequestContext): Promise<Response> {
 async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, searchThreadsBody, config.bodyBytesMax);
   const { limit, offset, select, extract } = body;
+  const filter = await filterOf(c, body, { limit, offset });
   const found = await threads.searchThreads(db, {
-    ...(await filterOf(c, body, { limit, offset })),
+    ...filter,
     sortBy: body.sort_by ?? "created_at",
     descending: body.sort_order !== "asc",
     limit,
     offset,
   });
-  const headers = pageHeaders({ total: found[0]?.total ?? 0, limit, offset });
+  const total = await totalOf(found, { offset, count: () => threads.countThreads(db, filter) });
+  const headers = pageHeaders({ total, limit, offset });
   const shown = found.map(({ thread }) => {
     const item = presentThread(thread);
     const fields = selected(item, { select, idField: "thread_id" });
