@@ -11,6 +11,7 @@ import { manageKeys } from "./keys.ts";
 import { writeProject } from "./new-project.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
 import { type Log, openLog } from "./observe/log.ts";
+import { settingsOf } from "./options.ts";
 import { isolatedCommand } from "./runtime.ts";
 import { migrateOnly, serve } from "./serve.ts";
 import { trapStrays } from "./worker/guests.ts";
@@ -27,8 +28,12 @@ const usage = `holdfast <command>
   keys revoke NAME  end a key
   dead-letters      list, groups, show, redrive, discard: without more it explains itself
 
+serve, dev and worker take the options of langgraph dev: --port, --host, --config, --n-jobs-per-worker, --no-browser.
 Settings come from the environment: docs/operations.md lists them.
 `;
+
+const isServer = (command: string): boolean =>
+  command === "serve" || command === "dev" || command === "worker";
 
 /** After a graceful stop something may still hold the loop, a trace that nobody takes for one: exit anyway. */
 const exitGraceMillis = 2_000;
@@ -37,6 +42,7 @@ async function main(argv: readonly string[]): Promise<void> {
   const [command = "serve", ...rest] = argv;
   // Before the settings of the project around it are read: it has none yet.
   if (command === "new") return writeProject(process.cwd(), rest);
+  if (isServer(command)) Object.assign(process.env, settingsOf(command, rest));
   // A child that is started anew reads the project's variables anew.
   const startedWith = { ...process.env };
   const notes = await addProjectEnvironment(process.env);

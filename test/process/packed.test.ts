@@ -43,7 +43,7 @@ describe("the packed program", () => {
   });
 
   it("serves a stock project, installed beside it, on its own Postgres", async () => {
-    const server = await startIn(project, ["npx", "holdfast", "dev"]);
+    const server = await startIn(project, ["npx", "holdfast", "dev", "--no-browser"]);
     try {
       console.log(`answered ${Math.round(server.upMillis)} ms after npx holdfast dev`);
       const client = new Client({ apiUrl: server.url });
@@ -142,7 +142,8 @@ describe("a project of CommonJS", () => {
   beforeAll(async () => {
     const commonjs = path.join(project, "commonjs");
     await cp(path.join(projects, "commonjs"), commonjs, { recursive: true });
-    server = await startIn(commonjs, ["../node_modules/.bin/holdfast", "serve"]);
+    // With an option of langgraph dev, from another folder than the project's.
+    server = await startIn(project, ["node_modules/.bin/holdfast", "serve", "--config", "commonjs"]);
   }, 120_000);
   afterAll(() => server?.stop());
 
