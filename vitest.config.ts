@@ -37,7 +37,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: "crash",
-          include: ["test/{crash,process}/**/*.test.ts"],
+          include: ["test/{crash,process,conformance}/**/*.test.ts"],
           testTimeout: 900_000,
           hookTimeout: 120_000,
           fileParallelism: false,

@@ -32,6 +32,8 @@ export interface RunEvents extends StepEvents {
   held(checkpointNs: string, event: PendingEvent): void;
   /** Whether something of exactly this namespace waits for its commit. */
   waits(checkpointNs: string): boolean;
+  /** May be stored at once, too, but not before what is held in `checkpointNs` already. */
+  follow(checkpointNs: string, event: PendingEvent): void;
   /** Takes what no commit has claimed, for the outcome's own transaction, and stores the rest. */
   finish(): Promise<PendingEvent[]>;
 }

@@ -76,6 +76,10 @@ export interface AskedRun {
   stream_subgraphs?: boolean | null | undefined;
   stream_protocol?: "v2" | undefined;
   feedback_keys?: string[] | null | undefined;
+  langsmith_tracer?:
+    | { project_name?: string | null | undefined; example_id?: string | null | undefined }
+    | null
+    | undefined;
   on_completion?: "delete" | "keep" | null | undefined;
   multitask_strategy?: MultitaskStrategy | null | undefined;
   after_seconds?: number | null | undefined;

@@ -27,6 +27,7 @@ import { ProtocolTranslator } from "./protocol.ts";
 import type { Graph, Registry } from "./registry.ts";
 import { ChunkTranslator, type GraphStream } from "./stream.ts";
 import { readParked } from "./view.ts";
+import { toWire } from "./wire.ts";
 
 export interface AttemptDeps {
   db: Database;
@@ -86,6 +87,7 @@ export async function runAttempt(
     const drained = await consume(deps, { graph, run, signals, translator, prepared });
     if (drained) return { outcome: { kind: "released" }, finalEvents: await signals.events.finish() };
   }
+  await tellFeedback(deps, run, signals.events);
   const parked = await readParked(graph, saver, run.thread_id);
   const { questions } = parked;
   await read(() => refuseSwallowedQuestions(db, { runId: run.run_id, questions }));
@@ -114,6 +116,17 @@ function storeOf(
     told = true;
   };
   return new RunStore({ db, tenant, writer: { runId, epoch }, write, index, onQuery });
+}
+
+/** The addresses for feedback come last; a run does not fail because LangSmith is away. */
+async function tellFeedback({ tracing, log }: AttemptDeps, run: RunRow, events: RunEvents): Promise<void> {
+  const keys = run.kwargs.feedback_keys ?? [];
+  if (keys.length === 0) return;
+  const urls = await tracing.feedbackUrls(run, keys).catch((error: unknown) => {
+    log.warn({ error, run_id: run.run_id }, "no addresses for feedback");
+    return {};
+  });
+  if (Object.keys(urls).length > 0) events.ready({ event: "feedback", data: toWire(urls), step: null });
 }
 
 /** Whether this run continues a thread that was parked by another version of its graph. */

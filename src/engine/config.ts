@@ -41,7 +41,7 @@ export function graphConfig({
   };
   return {
     ...tracing.forRun(run),
-    tags: config.tags ?? [],
+    ...(config.tags === undefined ? {} : { tags: config.tags }),
     recursionLimit: config.recursion_limit ?? graph.config?.recursionLimit ?? stepsMaxDefault,
     configurable: {
       ...withoutStart(config.configurable ?? {}),
@@ -51,7 +51,10 @@ export function graphConfig({
       [modelsKey]: models,
     },
     metadata: { ...run.metadata, ...ids, run_attempt: run.attempt },
-    callbacks: [tokenCounter({ metrics, graphId: run.graph_id }), ...tracing.callbacks],
+    callbacks: [
+      tokenCounter({ metrics, graphId: run.graph_id }),
+      ...tracing.callbacksFor(config.configurable ?? {}),
+    ],
     ...(context === undefined ? {} : { context }),
   };
 }

@@ -8,6 +8,7 @@ import type { EscalationRow, ThreadRow } from "../db/queries/rows.ts";
 import { NotFound } from "../domain/errors.ts";
 import { questionId } from "../queue/question.ts";
 import type { Graph, Registry } from "./registry.ts";
+import { isDone } from "./view.ts";
 import { toPlain } from "./wire.ts";
 
 type Task = StateSnapshot["tasks"][number];
@@ -52,6 +53,8 @@ interface Deps {
 interface Reading {
   threadId: string;
   asked: EscalationRow[];
+  /** The thread as it stands now: what has been answered there is no question any more. */
+  latest: boolean;
   saver: FencedSaver;
   graph: Graph;
 }
@@ -70,7 +73,8 @@ export async function readState(
 ): Promise<ThreadState> {
   const graphId = graphIdOf(thread);
   if (graphId === null) return emptyState;
-  const reading = await openReading(deps, thread, graphId);
+  const latest = at.checkpoint_id === undefined || at.checkpoint_id === null;
+  const reading = { ...(await openReading(deps, thread, graphId)), latest };
   const snapshot = await reading.graph.getState(configOf(thread.thread_id, at), { subgraphs: true });
   if (typeof at.checkpoint_id === "string" && snapshot.createdAt === undefined) {
     throw new NotFound(`Checkpoint ${at.checkpoint_id} not found`);
@@ -130,7 +134,8 @@ async function openReading({ db, registry }: Deps, thread: ThreadRow, graphId: s
   const saver = new FencedSaver({ db, holder: { kind: "reader" } });
   const opened = await registry.open(graphId, factoryConfig(thread));
   const asked = await escalationsOfThread(db, { threadId: thread.thread_id });
-  return { threadId: thread.thread_id, asked, saver, graph: Object.assign(opened, { checkpointer: saver }) };
+  const graph = Object.assign(opened, { checkpointer: saver });
+  return { threadId: thread.thread_id, asked, latest: false, saver, graph };
 }
 
 export function configOf(
@@ -231,16 +236,16 @@ function childCheckpoint(
 
 /** The ids under which the questions of a task can be answered: LangGraph's own are the same for all of a node. */
 async function ownInterrupts(
-  { threadId, asked, saver }: Reading,
+  { threadId, asked, latest, saver }: Reading,
   owner: StateSnapshot,
   task: Task,
 ): Promise<Interrupt[]> {
   if (task.interrupts.length === 0) return [];
   const { checkpoint_ns = "", checkpoint_id } = owner.config.configurable ?? {};
   const tuple = await saver.getTuple({ configurable: { thread_id: threadId, checkpoint_ns, checkpoint_id } });
-  const answers = tuple?.pendingWrites?.find(
-    ([taskId, channel]) => taskId === task.id && channel === RESUME,
-  )?.[2];
+  const writes = tuple?.pendingWrites?.filter(([taskId]) => taskId === task.id) ?? [];
+  if (latest && isDone(writes)) return [];
+  const answers = writes.find(([, channel]) => channel === RESUME)?.[2];
   const answered = Array.isArray(answers) ? answers.length : 0;
   const rows = asked.filter((row) => row.task_id === task.id);
   // A child that has ended since no longer says what it asked.

@@ -1,22 +1,18 @@
-import { BaseMessage, type BaseMessageChunk } from "@langchain/core/messages";
+import {
+  type AIMessageChunk,
+  BaseMessage,
+  type BaseMessageChunk,
+  isAIMessageChunk,
+} from "@langchain/core/messages";
+import type { StreamEvent } from "@langchain/core/tracers/log_stream";
 import { concat } from "@langchain/core/utils/stream";
 import type { PendingEvent, RunEvents } from "../domain/event.ts";
+import { type Chunk, type NativeMode, nativeModes } from "./chunk.ts";
+import { isTaskStart, presentChunk } from "./debug-event.ts";
+import { readGraph } from "./read.ts";
 import type { Graph } from "./registry.ts";
 import type { Parked } from "./view.ts";
 import { toWire } from "./wire.ts";
-
-/** Modes that LangGraph streams itself; `messages-tuple` is our clients' name for its `messages`. */
-const nativeModes = [
-  "values",
-  "updates",
-  "messages",
-  "custom",
-  "tasks",
-  "checkpoints",
-  "debug",
-  "tools",
-] as const;
-type NativeMode = (typeof nativeModes)[number];
 
 export interface StreamRequest {
   /** What the caller asked for. */
@@ -55,7 +51,7 @@ interface Sink extends StepTold {
 /** Turns LangGraph's chunks into events, and says for each when it may be seen. */
 export class ChunkTranslator implements GraphStream {
   readonly #sink: Sink;
-  readonly #messages = new Map<string, BaseMessageChunk | BaseMessage>();
+  readonly #messages = new Map<string, AIMessageChunk>();
   readonly #completed = new Set<string>();
   /** Shown only with the outcome that stores them. */
   readonly #questions: PendingEvent[] = [];
@@ -65,10 +61,10 @@ export class ChunkTranslator implements GraphStream {
     this.#sink = sink;
   }
 
-  async read(graph: Graph, input: unknown, options: Record<string, unknown>): Promise<void> {
-    const streamMode = langGraphModes(this.#sink.request.modes);
-    const stream = await graph.stream(input as never, { ...options, streamMode, subgraphs: true });
-    for await (const chunk of stream) this.#accept(chunk as [string[], NativeMode, unknown]);
+  read(graph: Graph, input: unknown, options: Record<string, unknown>): Promise<void> {
+    const { modes } = this.#sink.request;
+    const streaming = { ...options, streamMode: langGraphModes(modes), subgraphs: true };
+    return readGraph({ graph, input, options: streaming, sink: this, withEvents: modes.includes("events") });
   }
 
   /** LangGraph's interrupt ids are the same for every question of a node; clients get the questions' own. */
@@ -87,12 +83,12 @@ export class ChunkTranslator implements GraphStream {
     });
   }
 
-  #accept([namespace, mode, payload]: [string[], NativeMode, unknown]): void {
+  accept([namespace, mode, payload]: Chunk): void {
     const { modes, subgraphs } = this.#sink.request;
     const ns = namespace.join("|");
     if (mode === "updates" && ns === "" && !isInterrupt(payload))
       this.#sink.onStep(Object.keys(payload as object));
-    if (ns !== "" && !subgraphs && mode !== "messages" && mode !== "custom") return;
+    if (ns !== "" && !subgraphs && !everywhere.has(mode)) return;
     if (isInterrupt(payload) && (mode === "updates" || mode === "values")) this.#question(mode, ns, payload);
     else if (mode === "values") this.#values(ns, payload);
     else if (mode === "messages") this.#message(payload as [BaseMessage, Record<string, unknown>], ns);
@@ -100,26 +96,39 @@ export class ChunkTranslator implements GraphStream {
   }
 
   #other(mode: NativeMode, ns: string, payload: unknown): void {
-    const { subgraphs } = this.#sink.request;
-    const event = { event: named(mode, subgraphs ? ns : ""), data: toWire(payload), step: this.#step };
-    if (mode === "custom" || mode === "tools") this.#sink.events.ready(event);
-    else this.#sink.events.held(ns, event);
+    const { request, events } = this.#sink;
+    const shown = presentChunk(mode, payload);
+    if (shown === undefined) return;
+    const event = { event: named(mode, request.subgraphs ? ns : ""), data: toWire(shown), step: this.#step };
+    if (mode === "custom" || mode === "tools") events.ready(event);
+    else if (isTaskStart(mode, payload)) events.follow(ns, event);
+    else events.held(ns, event);
   }
 
-  /** Values are emitted after their checkpoint is committed, so they may be seen at once. */
+  /** One of LangChain's events about something that runs inside the graph. */
+  event(event: StreamEvent): void {
+    if (event.tags?.includes("langsmith:hidden")) return;
+    const piece: unknown = event.data.chunk;
+    // LangChain names a piece right after it has told of it.
+    if (BaseMessage.isInstance(piece) && piece.id === undefined) piece._updateId(`run-${event.run_id}`);
+    this.#sink.events.ready({ event: "events", data: toWire(event), step: this.#step });
+  }
+
+  /** Values may be seen at once, behind the updates that made them. */
   #values(ns: string, payload: unknown): void {
     const { request, events } = this.#sink;
     this.#step = (this.#step ?? -1) + 1;
     if (request.modes.includes("values")) {
-      events.ready({ event: named("values", ns), data: toWire(payload), step: this.#step });
+      events.follow(ns, { event: named("values", ns), data: toWire(payload), step: this.#step });
     }
     if (!request.modes.includes("messages")) return;
-    for (const message of messagesOf(payload)) {
-      if (message.id === undefined || this.#completed.has(message.id)) continue;
-      this.#completed.add(message.id);
-      this.#messages.delete(message.id);
-      events.ready({ event: named("messages/complete", ns), data: toWire([message]), step: this.#step });
+    const complete = messagesOf(payload).filter(({ id }) => id !== undefined && !this.#completed.has(id));
+    for (const { id = "" } of complete) {
+      this.#completed.add(id);
+      this.#messages.delete(id);
     }
+    if (complete.length === 0) return;
+    events.follow(ns, { event: named("messages/complete", ns), data: toWire(complete), step: this.#step });
   }
 
   #message([message, metadata]: [BaseMessage, Record<string, unknown>], ns: string): void {
@@ -129,16 +138,17 @@ export class ChunkTranslator implements GraphStream {
     if (request.modes.includes("messages-tuple")) {
       events.ready({ event: named("messages", suffix), data: toWire([message, metadata]), step });
     }
-    if (!request.modes.includes("messages") || message.id === undefined || this.#completed.has(message.id))
-      return;
-    const before = this.#messages.get(message.id);
+    // What is not a piece of a model's answer comes whole, with the values.
+    if (!request.modes.includes("messages") || !isAIMessageChunk(message as BaseMessageChunk)) return;
+    const piece = message as AIMessageChunk;
+    if (piece.id === undefined || this.#completed.has(piece.id)) return;
+    const before = this.#messages.get(piece.id);
     if (before === undefined) {
-      const told = toWire({ [message.id]: { metadata } });
+      const told = toWire({ [piece.id]: { metadata } });
       events.ready({ event: named("messages/metadata", suffix), data: told, step });
     }
-    const grown =
-      before === undefined ? message : concat(before as BaseMessageChunk, message as BaseMessageChunk);
-    this.#messages.set(message.id, grown);
+    const grown = before === undefined ? piece : concat(before, piece);
+    this.#messages.set(piece.id, grown);
     events.ready({ event: named("messages/partial", suffix), data: toWire([grown]), step });
   }
 
@@ -153,6 +163,9 @@ export class ChunkTranslator implements GraphStream {
     });
   }
 }
+
+/** What nodes of a subgraph say is told to all, like what they say in the graph itself. */
+const everywhere = new Set<NativeMode>(["messages", "custom", "tools"]);
 
 const named = (mode: string, ns: string): string => (ns === "" ? mode : `${mode}|${ns}`);
 

@@ -53,8 +53,7 @@ async function questionsOf(
     configurable: { thread_id: threadId, checkpoint_ns: checkpointNs, checkpoint_id: checkpointId },
   });
   const writes = tuple?.pendingWrites?.filter(([taskId]) => taskId === task.id) ?? [];
-  // Answered and done, but a neighbour in its step still asks: its old question is stored beside its result.
-  if (writes.some(([, channel]) => !(channel in WRITES_IDX_MAP))) return [];
+  if (isDone(writes)) return [];
   const answers = writes.find(([, channel]) => channel === RESUME)?.[2];
   const answered = Array.isArray(answers) ? answers.length : 0;
   return task.interrupts.map((interrupt, n) => ({
@@ -66,6 +65,11 @@ async function questionsOf(
     checkpointId: String(checkpointId),
     payload: toPlain(interrupt.value),
   }));
+}
+
+/** Answered and done, but a neighbour in its step still asks: its old question is stored beside its result. */
+export function isDone(writesOfTask: [string, string, unknown][]): boolean {
+  return writesOfTask.some(([, channel]) => !(channel in WRITES_IDX_MAP));
 }
 
 /** Every task of a snapshot and of its subgraphs. */

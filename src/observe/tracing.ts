@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { BaseCallbackHandler } from "@langchain/core/callbacks/base";
 import { awaitAllCallbacks } from "@langchain/core/callbacks/promises";
 import { LangChainTracer } from "@langchain/core/tracers/tracer_langchain";
-import { Client } from "langsmith";
+import { Client, getDefaultProjectName } from "langsmith";
 import { v5 } from "uuid";
 
 /** LangSmith's own default is 1 GiB: a down endpoint would eat the worker's memory. */
@@ -18,9 +18,12 @@ export interface TracedRun {
 }
 
 export interface Tracing {
-  callbacks: BaseCallbackHandler[];
+  /** For one run; `langsmith_project` and `langsmith_example_id` send its trace there as well. */
+  callbacksFor(configurable: Record<string, unknown>): BaseCallbackHandler[];
   /** The trace's root is our run: the first attempt under the run's own id, later ones under ids made from it. */
   forRun(run: TracedRun): { runId: string; runName: string };
+  /** Where feedback on the run may be left, by its key; nothing without tracing. */
+  feedbackUrls(run: TracedRun, keys: readonly string[]): Promise<Record<string, string>>;
   /** Sends what waits, for at most three seconds. */
   flush(): Promise<void>;
 }
@@ -34,12 +37,29 @@ export function openTracing({ enabled }: { enabled: boolean }): Tracing {
         blockOnRootRunFinalization: false,
       })
     : undefined;
+  const shared = client === undefined ? [] : [new LangChainTracer({ client: client as never })];
+  const forRun: Tracing["forRun"] = ({ run_id, graph_id, attempt }) => ({
+    runId: attempt <= 1 ? run_id : v5(String(attempt), run_id),
+    runName: graph_id,
+  });
   return {
-    callbacks: client === undefined ? [] : [new LangChainTracer({ client: client as never })],
-    forRun: ({ run_id, graph_id, attempt }) => ({
-      runId: attempt <= 1 ? run_id : v5(String(attempt), run_id),
-      runName: graph_id,
-    }),
+    forRun,
+    callbacksFor({ langsmith_project: project, langsmith_example_id: example }) {
+      if (client === undefined || typeof project !== "string") return shared;
+      const replicas = [
+        [project, { reference_example_id: example }],
+        [getDefaultProjectName(), undefined],
+      ];
+      return [new LangChainTracer({ client: client as never, replicas: replicas as never })];
+    },
+    async feedbackUrls(run, keys) {
+      if (client === undefined) return {};
+      const { runId } = forRun(run);
+      const urls = await Promise.all(
+        keys.map(async (key) => [key, (await client.createPresignedFeedbackToken(runId, key)).url] as const),
+      );
+      return Object.fromEntries(urls);
+    },
     async flush() {
       if (client === undefined) return;
       const flushed = Promise.all([awaitAllCallbacks(), client.awaitPendingTraceBatches()]);

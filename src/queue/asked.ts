@@ -134,6 +134,10 @@ function mergedConfig(
   const configurable = {
     ...withoutCaller(base.configurable ?? {}),
     ...callersConfigurable(body, thread),
+    ...present({
+      langsmith_project: body.langsmith_tracer?.project_name ?? undefined,
+      langsmith_example_id: body.langsmith_tracer?.example_id ?? undefined,
+    }),
     ...added,
   };
   if (Buffer.byteLength(JSON.stringify(configurable)) > configurableBytesMax)

@@ -22,9 +22,13 @@ interface Options {
   onError: (error: unknown) => void;
 }
 
-interface Held {
-  ns: string;
+/** An event with its place among all that came. */
+interface Numbered {
+  nth: number;
   event: PendingEvent;
+}
+interface Held extends Numbered {
+  ns: string;
 }
 
 const nothing: EventBatch = { firstSeq: 0, attempt: 0, events: [], release: () => undefined };
@@ -35,9 +39,10 @@ const nothing: EventBatch = { firstSeq: 0, attempt: 0, events: [], release: () =
  */
 export class EventWriter implements RunEvents {
   readonly #options: Options;
-  #ready: PendingEvent[] = [];
+  #ready: Numbered[] = [];
   #held: Held[] = [];
   #nextSeq: number;
+  #count = 0;
   #turn: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #writtenAt = performance.now();
@@ -49,7 +54,7 @@ export class EventWriter implements RunEvents {
   }
 
   ready(event: PendingEvent): void {
-    this.#ready.push(event);
+    this.#ready.push({ nth: this.#count++, event });
     if (this.#closed) return;
     this.#timer ??= setTimeout(
       () => {
@@ -61,7 +66,12 @@ export class EventWriter implements RunEvents {
   }
 
   held(ns: string, event: PendingEvent): void {
-    this.#held.push({ ns, event });
+    this.#held.push({ nth: this.#count++, ns, event });
+  }
+
+  follow(ns: string, event: PendingEvent): void {
+    if (this.#held.some((before) => before.ns === ns)) this.held(ns, event);
+    else this.ready(event);
   }
 
   waits(ns: string): boolean {
@@ -100,9 +110,9 @@ export class EventWriter implements RunEvents {
     this.#timer = undefined;
   }
 
-  #batch({ ready, held }: { ready: PendingEvent[]; held: Held[] }, done: () => void): EventBatch {
+  #batch({ ready, held }: { ready: Numbered[]; held: Held[] }, done: () => void): EventBatch {
     const { bus, run } = this.#options;
-    const events = [...ready, ...held.map(({ event }) => event)];
+    const events = [...ready, ...held].sort((a, b) => a.nth - b.nth).map(({ event }) => event);
     return {
       firstSeq: this.#nextSeq,
       attempt: run.attempt,

@@ -12,6 +12,7 @@ const streamModes = [
   "messages",
   "messages-tuple",
   "updates",
+  "events",
   "tasks",
   "checkpoints",
   "debug",
@@ -20,6 +21,7 @@ const streamModes = [
 ] as const;
 const streamMode = z.enum(streamModes);
 const names = z.array(z.string().max(nameCharsMax)).max(listMax);
+const traceName = z.string().max(nameCharsMax).nullish();
 const breakpoints = z.union([z.literal("*"), names]);
 
 const checkpointText = z.string().max(4 * nameCharsMax);
@@ -105,6 +107,7 @@ export const runBody = z
     after_seconds: z.number().min(0).max(afterSecondsMax).nullish(),
     if_not_exists: z.enum(["reject", "create"]).nullish(),
     feedback_keys: names.nullish(),
+    langsmith_tracer: z.object({ project_name: traceName, example_id: traceName }).nullish(),
     durability: z.enum(["sync", "async", "exit"]).nullish(),
   })
   .meta({ id: "RunCreate" });
