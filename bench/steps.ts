@@ -1,116 +1,105 @@
 /**
  * Steps per second of one process, five-step graph, durability sync: npm run bench:steps
- * LangGraph's loop with MemorySaver is the ceiling; the stock PostgresSaver is what one has without Holdfast.
+ * LangGraph's loop with MemorySaver is the ceiling; the stock PostgresSaver is what one has without Holdfast. `holdfast`
+ * is bare graph.invoke with our saver; `worker` is the whole path of a run: created in the queue, claimed, its events
+ * written, settled.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Annotation, END, MemorySaver, START, StateGraph } from "@langchain/langgraph";
+import { MemorySaver } from "@langchain/langgraph";
 import type { BaseCheckpointSaver } from "@langchain/langgraph-checkpoint";
 import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
-import { GroupCommit } from "../src/checkpoint/group-commit.ts";
-import { FencedSaver } from "../src/checkpoint/saver.ts";
-import { startEmbeddedPostgres } from "../src/db/embedded.ts";
-import { migrate } from "../src/db/migrate.ts";
-import { type Database, openDatabase } from "../src/db/pool.ts";
 import { newId } from "../src/domain/ids.ts";
+import { type Arena, median, openArena, type Spent } from "./support/arena.ts";
+import { fiveSteps, stepsPerRun } from "./support/five-steps.ts";
+import { startQueue } from "./support/queue.ts";
+import { fencedSavers } from "./support/savers.ts";
 
-const steps = 5;
 const concurrencies = (process.env.BENCH_AT ?? "1,16,64,256").split(",").map(Number);
-const secondsPerRound = Number(process.env.BENCH_SECONDS ?? 4);
-const rounds = 3;
-const textBytes = 200;
+const millisPerTurn = Number(process.env.BENCH_SECONDS ?? 2) * 1_000;
+const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
+const only = process.env.BENCH_ONLY?.split(",");
 
-const State = Annotation.Root({
-  log: Annotation<string[]>({ reducer: (a, b) => [...a, ...b], default: () => [] }),
-});
+/** One run, start to end. */
+type Run = () => Promise<unknown>;
 
-function fiveSteps() {
-  const step = (n: number) => () => ({ log: [`${n}`.repeat(textBytes)] });
-  const graph = new StateGraph(State)
-    .addNode("s1", step(1))
-    .addNode("s2", step(2))
-    .addNode("s3", step(3))
-    .addNode("s4", step(4))
-    .addNode("s5", step(5));
-  graph
-    .addEdge(START, "s1")
-    .addEdge("s1", "s2")
-    .addEdge("s2", "s3")
-    .addEdge("s3", "s4")
-    .addEdge("s4", "s5")
-    .addEdge("s5", END);
-  return graph;
+interface Figure {
+  stepsPerSecond: number;
+  spent: Spent;
+  steps: number;
 }
 
-type SaverFor = (threadId: string) => Promise<BaseCheckpointSaver>;
-
-/** Runs for the given time, `concurrency` at once; steps per second. */
-async function measure(saverFor: SaverFor, concurrency: number): Promise<number> {
-  const builder = fiveSteps();
-  const end = performance.now() + secondsPerRound * 1_000;
+async function measure(arena: Arena, run: Run, concurrency: number): Promise<Figure> {
+  const before = await arena.spent();
   const began = performance.now();
-  let done = 0;
+  let runs = 0;
   await Promise.all(
     Array.from({ length: concurrency }, async () => {
-      while (performance.now() < end) {
-        const threadId = newId();
-        const checkpointer = await saverFor(threadId);
-        const graph = builder.compile({ checkpointer });
-        await graph.invoke({ log: [] }, { configurable: { thread_id: threadId }, durability: "sync" });
-        done += steps;
+      while (performance.now() < began + millisPerTurn) {
+        await run();
+        runs += 1;
       }
     }),
   );
-  return done / ((performance.now() - began) / 1_000);
+  const seconds = (performance.now() - began) / 1_000;
+  const after = await arena.spent();
+  const steps = runs * stepsPerRun;
+  return { stepsPerSecond: steps / seconds, steps, spent: difference(before, after) };
 }
 
-/** A thread and a running run, as a worker would hold them. */
-async function claimed(db: Database, threadId: string): Promise<string> {
-  const runId = newId();
-  await db.query({
-    text: `with t as (insert into holdfast.threads (thread_id, status) values ($1, 'busy') returning thread_id)
-      insert into holdfast.runs (run_id, thread_id, assistant_id, graph_id, status, multitask_strategy, available_at, kwargs, epoch, lease_until)
-      select $2, thread_id, $2, 'bench', 'running', 'enqueue', now(), '{}', 1, now() + interval '1 hour' from t`,
-    values: [threadId, runId],
-  });
-  return runId;
-}
-
-const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-
-const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
-const postgres = await startEmbeddedPostgres({
-  dataDir: join(folder, "pg"),
-  log: { info: () => undefined },
-  stopOnExit: true,
+const difference = (a: Spent, b: Spent): Spent => ({
+  nodeMillis: b.nodeMillis - a.nodeMillis,
+  postgresMillis:
+    a.postgresMillis === null || b.postgresMillis === null ? null : b.postgresMillis - a.postgresMillis,
+  walBytes: b.walBytes - a.walBytes,
+  statements: b.statements - a.statements,
 });
-await migrate(postgres.url);
-const db = openDatabase({ url: postgres.url, connectionsMax: 10 });
-const group = new GroupCommit(db);
+
+const builder = fiveSteps();
+
+function invoking(saverFor: (threadId: string) => Promise<BaseCheckpointSaver>): Run {
+  return async () => {
+    const threadId = newId();
+    const graph = builder.compile({ checkpointer: await saverFor(threadId) });
+    await graph.invoke({ log: [] }, { configurable: { thread_id: threadId }, durability: "sync" });
+  };
+}
+
+function print(concurrency: number, figures: Map<string, Figure[]>): void {
+  const speed = (name: string): number => median((figures.get(name) ?? []).map((f) => f.stepsPerSecond));
+  console.log(`${concurrency} at once`);
+  for (const [name, list] of figures) {
+    const per = (of: (spent: Spent) => number | null): number =>
+      list.reduce((sum, { spent }) => sum + (of(spent) ?? Number.NaN), 0) /
+      list.reduce((sum, { steps }) => sum + steps, 0);
+    const columns = [
+      `${speed(name).toFixed(0).padStart(6)} steps/s`,
+      `${(speed(name) / speed("stock")).toFixed(2)} x stock`,
+      `${(speed(name) / speed("memory")).toFixed(2)} of memory`,
+      `a step: node ${(per((s) => s.nodeMillis) * 1_000).toFixed(0)} µs`,
+      `Postgres ${(per((s) => s.postgresMillis) * 1_000).toFixed(0)} µs`,
+      `${per((s) => s.statements).toFixed(2)} statements`,
+      `${per((s) => s.walBytes).toFixed(0)} B of WAL`,
+    ];
+    console.log(`  ${name.padEnd(9)}${columns.join(", ")}`);
+  }
+}
+
+const arena = await openArena();
+const { db } = arena;
 const memory = new MemorySaver();
 const stock = new PostgresSaver(db.pool);
-const savers: Record<string, SaverFor> = {
-  memory: async () => memory,
-  stock: async () => stock,
-  holdfast: async (threadId) => {
-    const runId = await claimed(db, threadId);
-    return new FencedSaver({ db, group, holder: { kind: "run", runId, threadId, epoch: 1 } });
-  },
+const queue = await startQueue(arena.url, { slotsMax: Math.max(...concurrencies) });
+const subjects: Record<string, Run> = {
+  memory: invoking(async () => memory),
+  stock: invoking(async () => stock),
+  holdfast: invoking(fencedSavers(db)),
+  worker: queue.run,
 };
+const chosen = Object.entries(subjects).filter(([name]) => only?.includes(name) ?? true);
 for (const concurrency of concurrencies) {
-  const figures = new Map<string, number[]>(Object.keys(savers).map((name) => [name, []]));
+  const figures = new Map<string, Figure[]>(chosen.map(([name]) => [name, []]));
   for (let round = 0; round < rounds; round += 1)
-    for (const [name, saverFor] of Object.entries(savers))
-      figures.get(name)?.push(await measure(saverFor, concurrency));
-  const [ours, ceiling, base] = ["holdfast", "memory", "stock"].map((name) =>
-    median(figures.get(name) ?? []),
-  );
-  console.log(
-    `${concurrency} at once: memory ${ceiling?.toFixed(0)}, stock ${base?.toFixed(0)}, holdfast ${ours?.toFixed(0)} steps/s; ` +
-      `${((ours ?? 0) / (base ?? 1)).toFixed(2)} x stock, ${((ours ?? 0) / (ceiling ?? 1)).toFixed(2)} of memory`,
-  );
+    for (const [name, run] of chosen) figures.get(name)?.push(await measure(arena, run, concurrency));
+  print(concurrency, figures);
 }
-await db.close();
-await postgres.stop();
-rmSync(folder, { recursive: true, force: true });
+await queue.stop();
+await arena.close();

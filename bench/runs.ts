@@ -1,0 +1,98 @@
+/**
+ * Whole runs of the five-step graph, created over HTTP and awaited, against bare graph.invoke: npm run bench:runs
+ * Holdfast is one process of its own with all roles; so is the official dev server, which keeps everything in memory.
+ */
+import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
+import { newId } from "../src/domain/ids.ts";
+import { startHoldfast } from "../test/support/holdfast-process.ts";
+import { median, openArena, percentile } from "./support/arena.ts";
+import { startDevServer } from "./support/dev-server.ts";
+import { fiveSteps } from "./support/five-steps.ts";
+import { post } from "./support/http-client.ts";
+import { fencedSavers } from "./support/savers.ts";
+
+const concurrency = Number(process.env.BENCH_AT ?? 64);
+const millisPerTurn = Number(process.env.BENCH_SECONDS ?? 4) * 1_000;
+const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
+const idleRuns = Number(process.env.BENCH_IDLE ?? 50);
+
+type Run = () => Promise<unknown>;
+
+const arena = await openArena();
+const builder = fiveSteps();
+const stock = new PostgresSaver(arena.db.pool);
+const saverOf = fencedSavers(arena.db);
+const invoke = async (
+  threadId: string,
+  checkpointer: Parameters<typeof builder.compile>[0],
+): Promise<void> => {
+  const config = { configurable: { thread_id: threadId }, durability: "sync" as const };
+  await builder.compile(checkpointer).invoke({ log: [] }, config);
+};
+const overHttp =
+  (url: string): Run =>
+  async () => {
+    const values = JSON.parse(await post(`${url}/runs/wait`, { assistant_id: "five", input: { log: [] } }));
+    if (values.log?.length !== 5) throw new Error(`a run gave ${JSON.stringify(values).slice(0, 200)}`);
+  };
+const holdfast = await startHoldfast({
+  DATABASE_URL: arena.url,
+  LANGGRAPH_JSON: "bench/langgraph.json",
+  WORKER_SLOTS: String(concurrency),
+  DATABASE_CONNECTIONS: "20",
+});
+const devServer = await startDevServer(concurrency);
+const subjects: Record<string, Run> = {
+  "invoke, stock PostgresSaver": () => {
+    const threadId = newId();
+    return invoke(threadId, { checkpointer: stock });
+  },
+  "invoke, our saver": async () => {
+    const threadId = newId();
+    await invoke(threadId, { checkpointer: await saverOf(threadId) });
+  },
+  "HTTP, Holdfast": overHttp(holdfast.url),
+  "HTTP, official dev server": overHttp(devServer.url),
+};
+
+async function perSecond(run: Run): Promise<number> {
+  const began = performance.now();
+  let runs = 0;
+  await Promise.all(
+    Array.from({ length: concurrency }, async () => {
+      while (performance.now() < began + millisPerTurn) {
+        await run();
+        runs += 1;
+      }
+    }),
+  );
+  return runs / ((performance.now() - began) / 1_000);
+}
+
+async function idleMillis(run: Run): Promise<number[]> {
+  const millis: number[] = [];
+  for (let n = 0; n < idleRuns; n += 1) {
+    const began = performance.now();
+    await run();
+    millis.push(performance.now() - began);
+  }
+  return millis;
+}
+
+const figures = new Map<string, number[]>(Object.keys(subjects).map((name) => [name, []]));
+for (const run of Object.values(subjects)) await run();
+for (let round = 0; round < rounds; round += 1)
+  for (const [name, run] of Object.entries(subjects)) figures.get(name)?.push(await perSecond(run));
+const speed = (name: string): number => median(figures.get(name) ?? []);
+console.log(`${concurrency} runs at once`);
+for (const [name, run] of Object.entries(subjects)) {
+  const idle = await idleMillis(run);
+  const times = (other: string): string => (speed(name) / speed(other)).toFixed(2);
+  console.log(
+    `  ${name.padEnd(28)}${speed(name).toFixed(1).padStart(7)} runs/s, ${times("invoke, our saver")} of invoke with our saver, ` +
+      `${times("invoke, stock PostgresSaver")} x invoke with the stock saver; alone p50 ${percentile(idle, 0.5).toFixed(1)} ms, p99 ${percentile(idle, 0.99).toFixed(1)} ms`,
+  );
+}
+await devServer.stop();
+await holdfast.end();
+await arena.close();
