@@ -1,8 +1,8 @@
 import type { Config } from "./config.ts";
+import { database } from "./database.ts";
 import { migrate } from "./db/migrate.ts";
 import { type Database, openDatabase } from "./db/pool.ts";
 import type { Log } from "./observe/log.ts";
-import { database } from "./serve.ts";
 
 /** For commands that work on the database directly: the given one, or the built-in one, started if need be. */
 export async function withDatabase(

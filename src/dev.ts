@@ -6,8 +6,8 @@ import { type FSWatcher, watch } from "node:fs";
 import { readdir } from "node:fs/promises";
 import path from "node:path";
 import type { Config } from "./config.ts";
+import { database } from "./database.ts";
 import type { Log } from "./observe/log.ts";
-import { database } from "./serve.ts";
 
 /** An editor writes several files, and each more than once. */
 const debounceMillis = 300;

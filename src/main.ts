@@ -3,18 +3,10 @@
 // in reverse order. It must hold no logic of its own. Read next: runtime.ts.
 import { fileURLToPath } from "node:url";
 import { type Config, ConfigError, readConfig } from "./config.ts";
-import { manageDeadLetters } from "./dead-letters.ts";
-import { develop } from "./dev.ts";
 import { addProjectEnvironment } from "./environment.ts";
-import { serveSuspects } from "./isolated.ts";
-import { manageKeys } from "./keys.ts";
-import { writeProject } from "./new-project.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
 import { type Log, openLog } from "./observe/log.ts";
-import { settingsOf } from "./options.ts";
-import { isolatedCommand } from "./runtime.ts";
-import { migrateOnly, serve } from "./serve.ts";
-import { trapStrays } from "./worker/guests.ts";
+import { isolatedCommand, settingsOf } from "./options.ts";
 
 const usage = `holdfast <command>
 
@@ -38,10 +30,14 @@ const isServer = (command: string): boolean =>
 /** After a graceful stop something may still hold the loop, a trace that nobody takes for one: exit anyway. */
 const exitGraceMillis = 2_000;
 
+/** Each command loads what it needs: LangGraph and the graphs' packages take a second, and `dev` needs them in its child alone. */
 async function main(argv: readonly string[]): Promise<void> {
   const [command = "serve", ...rest] = argv;
   // Before the settings of the project around it are read: it has none yet.
-  if (command === "new") return writeProject(process.cwd(), rest);
+  if (command === "new") {
+    const { writeProject } = await import("./new-project.ts");
+    return writeProject(process.cwd(), rest);
+  }
   if (isServer(command)) Object.assign(process.env, settingsOf(command, rest));
   // A child that is started anew reads the project's variables anew.
   const startedWith = { ...process.env };
@@ -49,11 +45,12 @@ async function main(argv: readonly string[]): Promise<void> {
   const config = readConfig(command === "worker" ? { ...process.env, ROLES: "worker" } : process.env);
   armFailpoints(config.HOLDFAST_FAILPOINTS);
   const log = openLog(config.LOG_LEVEL as Parameters<typeof openLog>[0]);
-  if (command === "migrate") return migrateOnly(config, log);
-  if (command === "keys") return manageKeys(config, log, rest);
+  if (command === "migrate") return (await import("./database.ts")).migrateOnly(config, log);
+  if (command === "keys") return (await import("./keys.ts")).manageKeys(config, log, rest);
   // Its output may be read by a program: no log lines between.
-  if (command === "dead-letters") return manageDeadLetters(config, openLog("silent"), rest);
-  if (command === isolatedCommand) return serveSuspects(config, log);
+  if (command === "dead-letters")
+    return (await import("./dead-letters.ts")).manageDeadLetters(config, openLog("silent"), rest);
+  if (command === isolatedCommand) return (await import("./isolated.ts")).serveSuspects(config, log);
   if (command === "dev") return startDevelopment(config, log, startedWith);
   if (command !== "serve" && command !== "worker") {
     process.stderr.write(usage);
@@ -61,6 +58,7 @@ async function main(argv: readonly string[]): Promise<void> {
     return;
   }
   for (const note of notes) log.warn(note);
+  const [{ serve }, { trapStrays }] = await Promise.all([import("./serve.ts"), import("./worker/guests.ts")]);
   trapStrays(log);
   const mainFile = fileURLToPath(import.meta.url);
   const server = await serve(config, log, { environment: process.env, mainFile });
@@ -75,6 +73,7 @@ async function startDevelopment(
   log: Log,
   environment: Record<string, string | undefined>,
 ): Promise<void> {
+  const { develop } = await import("./dev.ts");
   const stopped = new AbortController();
   const working = develop(config, log, {
     environment,

@@ -2,6 +2,9 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError } from "./config.ts";
 
+/** The hidden command of the program that runs suspects. */
+export const isolatedCommand = "isolated";
+
 /** The options of `langgraph dev` that mean something here, so that a project changes one word. */
 const options = {
   port: { type: "string", short: "p" },

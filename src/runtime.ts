@@ -13,6 +13,7 @@ import { tellDead } from "./observe/dead.ts";
 import type { Log } from "./observe/log.ts";
 import { type Metrics, openMetrics } from "./observe/metrics.ts";
 import { openTracing, type Tracing } from "./observe/tracing.ts";
+import { isolatedCommand } from "./options.ts";
 import { fireDueCrons } from "./queue/crons.ts";
 import { reapOnce } from "./queue/reaper.ts";
 import { pruneOnce, scheduleOnce } from "./queue/scheduler.ts";
@@ -115,9 +116,6 @@ const scheduleMillis = 250;
 const cronMillis = 1_000;
 const pruneMillis = 30_000;
 const webhookMillis = 500;
-
-/** The hidden command of the program that runs suspects. */
-export const isolatedCommand = "isolated";
 
 /** A worker with its chores. Stop it before the runtime. */
 export function startWorker(

@@ -1,10 +1,10 @@
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, ConfigError, isLoopback } from "./config.ts";
-import { startEmbeddedPostgres } from "./db/embedded.ts";
+import { database, type Stop } from "./database.ts";
 import { migrate } from "./db/migrate.ts";
-import { type Database, openDatabase } from "./db/pool.ts";
-import { anyApiKey, otherSessions } from "./db/queries/keys.ts";
+import type { Database } from "./db/pool.ts";
+import { anyApiKey } from "./db/queries/keys.ts";
 import { one } from "./db/query.ts";
 import type { ImportModule } from "./engine/exported.ts";
 import { readProject } from "./engine/project.ts";
@@ -18,7 +18,6 @@ import { standInModel, startStandIn } from "./models/stand-in/server.ts";
 import type { Log } from "./observe/log.ts";
 import { openRuntime, type Runtime, startWorker } from "./runtime.ts";
 import { version } from "./version.ts";
-import { Chore } from "./worker/housekeeping.ts";
 
 export interface Server {
   /** Where HTTP listens; null without the role. */
@@ -26,10 +25,7 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-const embeddedLookMillis = 2_000;
-
 type Environment = Record<string, string | undefined>;
-type Stop = () => Promise<void>;
 
 interface Program {
   environment: Environment;
@@ -64,37 +60,6 @@ export async function serve(config: Config, log: Log, { environment, mainFile }:
     await stop();
     throw error;
   }
-}
-
-export async function migrateOnly(config: Config, log: Log): Promise<void> {
-  const stops: Stop[] = [];
-  const applied = await migrate(await database(config, log, stops));
-  log.info({ applied }, "schema is up to date");
-  for (const end of stops) await end();
-}
-
-/** The given database, or the built-in one; that is stopped by the last of our processes that uses it. */
-export async function database(config: Config, log: Log, stops: Stop[]): Promise<string> {
-  if (config.DATABASE_URL !== undefined) return config.DATABASE_URL;
-  const dataDir = path.resolve(config.HOLDFAST_DATA_DIR);
-  const embedded = await startEmbeddedPostgres({ dataDir, log, stopOnExit: true });
-  log.info({ dataDir, how: embedded.how }, "no DATABASE_URL: using the built-in Postgres");
-  // Adopts a living server within milliseconds, and starts one again that has died.
-  const watch = new Chore({
-    name: "postgres",
-    everyMillis: embeddedLookMillis,
-    runOnce: () => startEmbeddedPostgres({ dataDir, log: { info: () => undefined }, stopOnExit: false }),
-    log,
-  });
-  watch.start();
-  stops.push(async () => {
-    await watch.stop();
-    const db = openDatabase({ url: embedded.url, connectionsMax: 1 });
-    const others = one(await otherSessions(db, undefined)) ?? 0;
-    await db.close();
-    if (others === 0) await embedded.stop();
-  });
-  return embedded.url;
 }
 
 /** Graphs read the model's settings from the environment; without a key they get the stand-in's. */

@@ -49,6 +49,8 @@ const advice: Readonly<Record<string, string>> = {
     "A tool took place and returned what cannot be stored: return plain data from it, write down what it did, then redrive.",
   effect_result_unstorable:
     "A call took place and its result cannot be stored: write the result down in the ledger, make the tool return plain data, then redrive.",
+  store_index:
+    "The model of store.index gave a vector of another size than its dims says: mend langgraph.json, restart the workers, then redrive the group.",
   compensation_stuck:
     "An effect of an ended run could not be undone: answer the question in the escalations, that goes on with the rest.",
   process_exit: "Graph code called process.exit: throw an error instead, deploy, then redrive.",
