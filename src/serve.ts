@@ -164,7 +164,12 @@ async function startRoleHttp({
       authRequired: !isLoopback(config.HOST),
     },
   });
-  const server = await listen({ app, host: config.HOST, port: config.PORT });
+  const server = await listen({
+    app,
+    host: config.HOST,
+    port: config.PORT,
+    messageBytesMax: config.BODY_BYTES,
+  });
   stops.push(async () => {
     draining = true;
     await server.stop();

@@ -133,6 +133,7 @@ export const titles: Readonly<Record<number, string>> = {
   409: "Conflict",
   413: "Content Too Large",
   422: "Unprocessable Content",
+  426: "Upgrade Required",
   429: "Too Many Requests",
   500: "Internal Server Error",
   503: "Service Unavailable",

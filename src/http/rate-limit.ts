@@ -45,7 +45,7 @@ export function limitRate(perSecond: number): MiddlewareHandler<HttpEnv> {
 }
 
 /** Whom limits count for: the key, or the address without one. */
-function callerOf(c: RequestContext): string {
+export function callerOf(c: RequestContext): string {
   const { name, tenant } = c.get("principal");
   if (name !== "anonymous") return `${tenant}/${name}`;
   const { incoming } = (c.env ?? {}) as { incoming?: { socket?: { remoteAddress?: string } } };

@@ -21,6 +21,9 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
+/** A neighbour may be using the machine. */
+const patient = { timeout: 20_000 };
+
 const human = (content: string) => ({ messages: [{ role: "human", content }] });
 
 async function start(assistant_id: string, input: unknown, threadId = newId()): Promise<string> {
@@ -210,7 +213,9 @@ describe("the newer streaming protocol", () => {
     await client.runs.wait(thread_id, "nested", { input: { messages: ["x"] } });
     const run = await client.runs.create(thread_id, "talker", { input: human("60000") });
     const following = readEvents(server.url, thread_id, { until: ended(2) });
-    await expect.poll(async () => (await client.runs.get(thread_id, run.run_id)).status).toBe("running");
+    await expect
+      .poll(async () => (await client.runs.get(thread_id, run.run_id)).status, patient)
+      .toBe("running");
     await client.runs.cancel(thread_id, run.run_id, true);
     const frames = await following;
     expect(endsOf(frames)).toEqual(["completed", "interrupted"]);
@@ -300,14 +305,14 @@ describe("the SDK's thread stream", () => {
   it("is interrupted, answers, and goes on", async () => {
     const thread = client.threads.stream({ assistantId: "agent" });
     await thread.run.start({ input: { ...human("hi"), interrupt: true } });
-    await expect.poll(() => thread.interrupted).toBe(true);
+    await expect.poll(() => thread.interrupted, patient).toBe(true);
     const [asked] = thread.interrupts;
     expect(asked).toMatchObject({ payload: "i want to interrupt", namespace: [] });
     const seen: unknown[] = [];
     thread.onEvent((event) => seen.push(event));
     const values = await thread.subscribe({ channels: ["values"] });
     await thread.input.respond({ namespace: [], interrupt_id: String(asked?.interruptId), response: "fine" });
-    await expect.poll(() => JSON.stringify(seen)).toContain("told: fine");
+    await expect.poll(() => JSON.stringify(seen), patient).toContain("told: fine");
     await values.unsubscribe();
     await thread.close();
   });

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { commandBody, eventFilter } from "../schemas/protocol.ts";
-import { answer, content, operationsOf } from "./operation.ts";
+import { answer, content, nothing, operationsOf } from "./operation.ts";
 
 const success = z.object({
   type: z.literal("success"),
@@ -32,5 +32,12 @@ export const protocolOperations = operationsOf("Streaming protocol", [
     body: eventFilter,
     headers: { "last-event-id": "the last event that the client has got" },
     answers: { 200: content("text/event-stream", "server-sent events, each with an id to come back to") },
+  },
+  {
+    route: "GET /threads/:thread_id/stream/events",
+    id: "openThreadSocket",
+    summary: "Commands and events of a thread over one WebSocket",
+    answers: { 101: nothing("a WebSocket") },
+    refusals: [426],
   },
 ]);

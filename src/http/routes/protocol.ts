@@ -1,19 +1,26 @@
+import { upgradeWebSocket } from "@hono/node-server";
 import { Hono } from "hono";
+import { WebSocket } from "ws";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
+import { Refused } from "../errors.ts";
 import { guardIfThere } from "../guard.ts";
 import { handleCommand } from "../protocol/commands.ts";
 import { placeOf } from "../protocol/filter.ts";
+import { ThreadSocket } from "../protocol/socket.ts";
 import { streamEvents } from "../protocol/sse.ts";
-import { inSlot } from "../rate-limit.ts";
+import { callerOf, inSlot } from "../rate-limit.ts";
 import { pathId } from "../schemas/common.ts";
 import { commandBody, eventFilter } from "../schemas/protocol.ts";
+
+const tryAgainLater = 1013;
 
 /** The newer streaming protocol of the SDK: commands, and the events of a thread over all its runs. */
 export function protocolRoutes(deps: HttpDeps): Hono<HttpEnv> {
   const routes = new Hono<HttpEnv>();
   routes.post("/threads/:thread_id/commands", (c) => command(deps, c));
   routes.post("/threads/:thread_id/stream/events", (c) => events(deps, c));
+  routes.get("/threads/:thread_id/stream/events", (c) => openSocket(deps, c));
   return routes;
 }
 
@@ -40,4 +47,35 @@ async function events(deps: HttpDeps, c: RequestContext): Promise<Response> {
   return inSlot(deps, c, async (onClose) =>
     streamEvents(deps, { thread, filter, mayRead, ...place }, onClose),
   );
+}
+
+/** The same over one connection: commands in, their answers and the events of subscriptions out. */
+async function openSocket(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const caller = {
+    threadId: pathId(c, "thread_id"),
+    principal: c.get("principal"),
+    idempotencyKey: undefined,
+  };
+  if (c.req.header("upgrade")?.toLowerCase() !== "websocket")
+    throw new Refused(426, "Upgrade Required: this is a WebSocket; over HTTP send POST", {
+      headers: { upgrade: "websocket" },
+    });
+  await guardIfThere(deps, caller.principal, caller.threadId);
+  let socket: ThreadSocket | undefined;
+  return upgradeWebSocket(c, {
+    onOpen: (_event, { raw }) => {
+      if (!(raw instanceof WebSocket)) return;
+      try {
+        // Taken only now: a handshake that fails would never give it back.
+        socket = new ThreadSocket(deps, { caller, socket: raw, onClose: deps.slots.take(callerOf(c)) });
+      } catch (error) {
+        raw.close(tryAgainLater, (error as Error).message);
+      }
+    },
+    onMessage: ({ data }) => {
+      if (typeof data === "string") socket?.receive(data);
+    },
+    onClose: () => socket?.close(),
+    onError: () => socket?.close(),
+  });
 }

@@ -65,3 +65,5 @@ export const respondParams = z
 
 const keysMax = 1_000;
 export const stateParams = z.object({ keys: z.array(z.string().max(nameCharsMax)).max(keysMax).nullish() });
+
+export const unsubscribeParams = z.object({ subscription_id: text });
