@@ -81,19 +81,24 @@ export async function finished(
   const { run } = await createRun(db, asked);
   bus.publish("queue", run.thread_id);
   const { run_id: runId, thread_id: threadId, tenant } = run;
+  let rung = false;
   let ring: () => void = () => undefined;
   const unsubscribe = bus.subscribe("run", (id) => {
-    if (id === runId || id === "*") ring();
+    if (id !== runId && id !== "*") return;
+    rung = true;
+    ring();
   });
   try {
     for (;;) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, pollMillis);
-        ring = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+      if (!rung)
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, pollMillis);
+          ring = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
+      rung = false;
       const now = one(await getRun(db, { runId, threadId, tenant }));
       if (now === undefined || isTerminal(now.status)) return;
     }
