@@ -211,7 +211,9 @@ describe("the newer streaming protocol", () => {
   it("shows runs that were started otherwise, and the end of one that was cancelled", async () => {
     const { thread_id } = await client.threads.create();
     await client.runs.wait(thread_id, "nested", { input: { messages: ["x"] } });
-    const run = await client.runs.create(thread_id, "talker", { input: human("60000") });
+    const streamMode = ["values", "messages-tuple"] as ["values", "messages-tuple"];
+    // Its model answers only in a stream: asked otherwise the run would end by itself, perhaps before the cancel.
+    const run = await client.runs.create(thread_id, "talker", { input: human("60000"), streamMode });
     const following = readEvents(server.url, thread_id, { until: ended(2) });
     await expect
       .poll(async () => (await client.runs.get(thread_id, run.run_id)).status, patient)
