@@ -82,7 +82,8 @@ async function* frames(
   }
 }
 
-export const heartbeat = ": heartbeat\n\n";
+/** A comment of one line. An empty line behind it would make the SDK's client tell its last event's id once more, without data. */
+export const heartbeat = ": heartbeat\n";
 
 /** When a stream's next heartbeat is due. */
 export interface Beat {

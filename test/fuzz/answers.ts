@@ -58,13 +58,12 @@ export class AnswerCheck {
   }
 }
 
-/** Frames of `event`, `data` in JSON and `id`, or a comment. */
+/** Frames of `event`, `data` in JSON and `id`, with comments between them. */
 function streamFault(text: string, cut: boolean): string | null {
-  const frames = text.split("\n\n");
+  const frames = text.replace(/^:.*\n/gm, "").split("\n\n");
   const last = frames.pop();
   if (!cut && last !== "") return `a stream ends within a frame: ${last?.slice(-300)}`;
   for (const frame of frames) {
-    if (frame.startsWith(":")) continue;
     const data = /^event: [^\n]+\ndata: ([^\n]*)(\nid: [^\n]+)?\n?$/.exec(frame)?.[1];
     if (data === undefined) return `an odd frame: ${frame.slice(0, 300)}`;
     try {

@@ -156,7 +156,7 @@ describe("a stream", () => {
     const { json: run } = await quick.send("POST", `/threads/${json.thread_id}/runs`, steps);
     const response = await quick.app.request(`/runs/${run.run_id}/stream`);
     const reader = (response.body as ReadableStream<Uint8Array>).getReader();
-    expect(new TextDecoder().decode((await reader.read()).value)).toBe(": heartbeat\n\n");
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe(": heartbeat\n");
     await reader.cancel();
     expect((await quick.deps.metrics.sseClients.get()).values[0]?.value).toBe(0);
     await quick.close();

@@ -1,8 +1,11 @@
 import { Client } from "@langchain/langgraph-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createApp } from "../../src/http/app.ts";
+import { httpDefaults } from "../../src/http/deps.ts";
 import { listen } from "../../src/http/listen.ts";
 import { senderOf } from "../support/dead-letters.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
+import { signal } from "../support/scenario.ts";
 
 let runtime: TestRuntime;
 let server: Awaited<ReturnType<typeof listen>>;
@@ -79,6 +82,44 @@ describe("the stream of a thread", () => {
       });
       expect(rest, `after ${id}`).toEqual(all.slice(n + 1));
     }
+  });
+
+  it("gives the SDK's client nothing for a heartbeat", async () => {
+    const app = createApp({
+      ...runtime,
+      config: { ...httpDefaults, version: "test", heartbeatSeconds: 0.02 },
+      ready: async () => true,
+    });
+    const { thread_id } = await client.threads.create();
+    const beats = signal();
+    const counting = async (url: unknown, init: unknown): Promise<Response> => {
+      const response = await app.request(new URL(String(url)).pathname, init as RequestInit);
+      let heard = 0;
+      const seen = new TransformStream<Uint8Array, Uint8Array>({
+        transform(chunk, controller) {
+          if (new TextDecoder().decode(chunk).includes(": heartbeat")) heard += 1;
+          if (heard === 3) beats.give();
+          controller.enqueue(chunk);
+        },
+      });
+      return new Response(response.body?.pipeThrough(seen) ?? null, response);
+    };
+    const beaten = new Client({ apiUrl: "http://here", callerOptions: { fetch: counting, maxRetries: 0 } });
+    await run(thread_id, "1");
+    const seen: unknown[] = [];
+    const stop = new AbortController();
+    for await (const event of beaten.threads.joinStream(thread_id, {
+      lastEventId: "-",
+      signal: stop.signal,
+    })) {
+      seen.push(event.event);
+      if (!isDone(event as Seen)) continue;
+      if (seen.filter((name) => name === "metadata").length > 2) break;
+      await beats.given;
+      await run(thread_id, "2");
+    }
+    stop.abort();
+    expect(seen).not.toContain("");
   });
 
   it("shows only starts and ends with lifecycle", async () => {

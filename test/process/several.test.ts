@@ -54,9 +54,9 @@ async function read(
   try {
     for await (const chunk of response.body ?? []) {
       text += Buffer.from(chunk).toString("utf8");
-      const frames = text.split("\n\n");
+      const frames = text.replace(/^:.*\n/gm, "").split("\n\n");
       text = frames.pop() ?? "";
-      for (const frame of frames.filter((one) => !one.startsWith(":"))) seen.push(parsed(frame));
+      for (const frame of frames) seen.push(parsed(frame));
       if (enough(seen)) break;
     }
   } finally {

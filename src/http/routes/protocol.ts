@@ -56,11 +56,11 @@ async function openSocket(deps: HttpDeps, c: RequestContext): Promise<Response> 
     principal: c.get("principal"),
     idempotencyKey: undefined,
   };
+  await guardIfThere(deps, caller.principal, caller.threadId);
   if (c.req.header("upgrade")?.toLowerCase() !== "websocket")
     throw new Refused(426, "Upgrade Required: this is a WebSocket; over HTTP send POST", {
       headers: { upgrade: "websocket" },
     });
-  await guardIfThere(deps, caller.principal, caller.threadId);
   let socket: ThreadSocket | undefined;
   return upgradeWebSocket(c, {
     onOpen: (_event, { raw }) => {
