@@ -105,6 +105,30 @@ describe("two API processes and two workers", () => {
   });
 });
 
+describe("kill -9 of the only process", () => {
+  it("leaves a run, one that waits behind it and a thread that takes more to the next process", async () => {
+    const first = await start({ LEASE_SECONDS: "5" });
+    const { runs, threads } = new Client({ apiUrl: first.url });
+    const { thread_id } = await threads.create();
+    const { run_id } = await runs.create(thread_id, "steps", { input: { wait: 600 } });
+    await expect.poll(async () => (await runById(db, run_id)).status, { timeout: 20_000 }).toBe("running");
+    const behind = await runs.create(thread_id, "steps", { input: { wait: 0 } });
+    first.kill("SIGKILL");
+    await first.exited;
+    await expireLeases(db);
+    const next = new Client({ apiUrl: (await start({ LEASE_SECONDS: "5" })).url });
+    await next.runs.join(thread_id, behind.run_id);
+    const ended = await next.runs.list(thread_id);
+    expect(ended.map(({ run_id: id, status }) => [id, status])).toEqual([
+      [behind.run_id, "success"],
+      [run_id, "success"],
+    ]);
+    expect((await next.threads.get(thread_id)).status).toBe("idle");
+    const more = await next.runs.wait(thread_id, "steps", { input: {}, multitaskStrategy: "reject" });
+    expect(more).toMatchObject({ log: ["a", "b", "c", "a", "b", "c", "a", "b", "c"] });
+  });
+});
+
 describe("SIGTERM", () => {
   it("gives the runs of a process back at their next step, uncharged, and ends it with code 0", async () => {
     const leaving = await start({ LEASE_SECONDS: "30" });
