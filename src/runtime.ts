@@ -124,16 +124,8 @@ export function startWorker(
 ): { worker: Worker; stop(deadlineMillis: number): Promise<void> } {
   const isolation = isolationOf(runtime, role);
   const worker = new Worker(workerDeps(runtime, role), { ...role, claimsSuspects: isolation === null });
-  const sender = new WebhookSender({ ...runtime, now: () => new Date() }, role.webhooks);
-  const chores = [
-    ...choresOf(runtime, { ...role, isolates: isolation !== null }),
-    new Chore({
-      name: "webhooks",
-      everyMillis: webhookMillis,
-      runOnce: () => sender.runOnce(),
-      log: runtime.log,
-    }),
-  ];
+  const webhooks = startWebhooks(runtime, role.webhooks);
+  const chores = choresOf(runtime, { ...role, isolates: isolation !== null });
   worker.start();
   isolation?.start();
   for (const chore of chores) chore.start();
@@ -145,6 +137,24 @@ export function startWorker(
         isolation?.stop(deadlineMillis),
         ...chores.map((chore) => chore.stop()),
       ]);
+      await webhooks.stop();
+    },
+  };
+}
+
+/** Sends what the outbox holds, as far as the options say that this process can. */
+export function startWebhooks(runtime: Runtime, options: WebhookOptions): { stop(): Promise<void> } {
+  const sender = new WebhookSender({ ...runtime, now: () => new Date() }, options);
+  const chore = new Chore({
+    name: "webhooks",
+    everyMillis: webhookMillis,
+    runOnce: () => sender.runOnce(),
+    log: runtime.log,
+  });
+  chore.start();
+  return {
+    async stop() {
+      await chore.stop();
       await sender.stop();
     },
   };

@@ -11,11 +11,11 @@ import { readProject } from "./engine/project.ts";
 import { loadRegistry } from "./engine/registry.ts";
 import { loadStoreIndex } from "./engine/store-index.ts";
 import { openGraphModules, secondCopies } from "./graph-modules.ts";
-import { createApp } from "./http/app.ts";
 import { listen } from "./http/listen.ts";
-import { loadProgramAuth } from "./http/program-auth.ts";
 import { standInModel, startStandIn } from "./models/stand-in/server.ts";
 import type { Log } from "./observe/log.ts";
+import { bindSdkLogger } from "./observe/sdk-logger.ts";
+import { openProjectApp } from "./project-app.ts";
 import { openRuntime, type Runtime, startWorker } from "./runtime.ts";
 import { version } from "./version.ts";
 
@@ -47,10 +47,11 @@ export async function serve(config: Config, log: Log, { environment, mainFile }:
     const importModule = await openGraphModules();
     const runtime = await openRoleRuntime({ config, log, url, importModule });
     stops.push(() => runtime.stop());
-    if (config.ROLES.includes("worker")) startRoleWorker({ config, url, runtime, stops, mainFile });
-    const address = config.ROLES.includes("http")
-      ? await startRoleHttp({ config, runtime, stops, importModule })
+    const listening = config.ROLES.includes("http")
+      ? await openRoleHttp({ config, runtime, stops, importModule })
       : null;
+    if (config.ROLES.includes("worker")) startRoleWorker({ config, url, runtime, stops, mainFile });
+    const address = (await listening?.()) ?? null;
     log.info(
       { address, roles: config.ROLES, graphs: runtime.registry.graphIds, worker: config.WORKER_ID },
       "holdfast is up",
@@ -93,11 +94,16 @@ function startRoleWorker({
     pollMillis: config.POLL_MILLIS,
     reapMillis: config.REAP_MILLIS,
     deadLetterDays: config.DEAD_LETTER_DAYS,
-    webhooks: { secrets: config.WEBHOOK_SECRETS ?? [], allowPrivate: config.WEBHOOK_PRIVATE },
+    webhooks: webhooksOf(config),
     mainFile,
   });
   stops.push(() => started.stop(config.DRAIN_SECONDS * 1000));
 }
+
+const webhooksOf = (config: Config) => ({
+  secrets: config.WEBHOOK_SECRETS ?? [],
+  allowPrivate: config.WEBHOOK_PRIVATE,
+});
 
 /** How runs are held, by a worker and by its processes for suspects alike. */
 export const holding = (config: Config, url: string) => ({
@@ -118,6 +124,8 @@ interface Opening {
 /** What every process that runs graphs opens. */
 export async function openRoleRuntime({ config, log, url, importModule }: Opening): Promise<Runtime> {
   const file = path.resolve(config.LANGGRAPH_JSON);
+  // Modules of the program may ask for it while they are loaded.
+  bindSdkLogger(log);
   for (const copy of secondCopies(path.dirname(file)))
     log.warn(copy, `the project has a copy of ${copy.name} of its own: install the server's version there`);
   return openRuntime({
@@ -134,25 +142,20 @@ export async function openRoleRuntime({ config, log, url, importModule }: Openin
   });
 }
 
-async function startRoleHttp({
+/** The app comes before the worker, whose graphs may ask it from their first step on; it listens after it. */
+async function openRoleHttp({
   config,
   runtime,
   stops,
   importModule,
-}: Role & { importModule: ImportModule }): Promise<string> {
-  const project = await readProject(path.resolve(config.LANGGRAPH_JSON));
-  const auth = await loadProgramAuth(project, importModule);
-  const keys = one(await anyApiKey(runtime.db, undefined)) ?? false;
-  if (!isLoopback(config.HOST) && !keys && auth === undefined) {
-    throw new ConfigError(
-      `HOST=${config.HOST} is reachable from elsewhere, but there is no API key: make one with "holdfast keys create NAME" (or name an auth.path in langgraph.json)`,
-    );
-  }
+}: Role & { importModule: ImportModule }): Promise<() => Promise<string>> {
   let draining = false;
-  const app = createApp({
-    ...runtime,
-    auth,
+  const opened = await openProjectApp({
+    runtime,
+    project: await readProject(path.resolve(config.LANGGRAPH_JSON)),
+    importModule,
     ready: async () => !draining && (await answers(runtime.db)),
+    webhooks: webhooksOf(config),
     config: {
       version,
       bodyBytesMax: config.BODY_BYTES,
@@ -164,17 +167,22 @@ async function startRoleHttp({
       authRequired: !isLoopback(config.HOST),
     },
   });
-  const server = await listen({
-    app,
-    host: config.HOST,
-    port: config.PORT,
-    messageBytesMax: config.BODY_BYTES,
-  });
-  stops.push(async () => {
-    draining = true;
-    await server.stop();
-  });
-  return server.url;
+  stops.push(() => opened.stop());
+  const keys = one(await anyApiKey(runtime.db, undefined)) ?? false;
+  if (!isLoopback(config.HOST) && !keys && !opened.hasAuth) {
+    throw new ConfigError(
+      `HOST=${config.HOST} is reachable from elsewhere, but there is no API key: make one with "holdfast keys create NAME" (or name an auth.path in langgraph.json)`,
+    );
+  }
+  return async () => {
+    const { HOST: host, PORT: port, BODY_BYTES: messageBytesMax } = config;
+    const server = await listen({ app: opened.app, host, port, messageBytesMax });
+    stops.push(async () => {
+      draining = true;
+      await server.stop();
+    });
+    return server.url;
+  };
 }
 
 const probeMillisMax = 2_000;

@@ -12,7 +12,7 @@ export interface Wanted {
   project: Pick<Project, "file" | "folder">;
   /** Who names it, for errors: "graph g", "auth.path". */
   place: string;
-  /** `./path/to/file.ts:exportName`. */
+  /** `./path/to/file.ts:exportName`; without a name the default export is meant. */
   target: string;
   importModule: ImportModule;
 }
@@ -28,9 +28,6 @@ export interface Exported {
 export async function importExport({ project, place, target, importModule }: Wanted): Promise<Exported> {
   const { file } = project;
   const [modulePath, exportName] = splitTarget(target);
-  if (modulePath === undefined || exportName === undefined) {
-    throw new ProjectError(`${file}: ${place} is "${target}", expected "./path/to/file.ts:exportName"`);
-  }
   const sourceFile = path.resolve(project.folder, modulePath);
   await access(sourceFile).catch((cause) => {
     throw new ProjectError(
@@ -40,8 +37,7 @@ export async function importExport({ project, place, target, importModule }: Wan
   });
   try {
     const module = await importModule(pathToFileURL(sourceFile).href);
-    // A CommonJS module arrives whole as `default`.
-    const names = { ...(module.default as Record<string, unknown> | undefined), ...module };
+    const names = namesOf(module);
     const value = await names[exportName];
     const found = describeExports(names, exportName, value);
     const refuse = (expected: string): ProjectError =>
@@ -54,9 +50,17 @@ export async function importExport({ project, place, target, importModule }: Wan
   }
 }
 
-function splitTarget(target: string): [string?, string?] {
+/** A CommonJS module arrives whole as `default`, with a default export of its own where it was an ES module once. */
+function namesOf(module: Record<string, unknown>): Record<string, unknown> {
+  const whole = module.default as Record<string, unknown> | undefined;
+  const names = { ...whole, ...module };
+  return whole?.__esModule === true && "default" in whole ? { ...names, default: whole.default } : names;
+}
+
+function splitTarget(target: string): [string, string] {
   const at = target.lastIndexOf(":");
-  return at > 0 && at < target.length - 1 ? [target.slice(0, at), target.slice(at + 1)] : [];
+  if (at < 0) return [target, "default"];
+  return [target.slice(0, at), target.slice(at + 1) || "default"];
 }
 
 function describeExports(names: Record<string, unknown>, wanted: string, value: unknown): string {

@@ -2,6 +2,14 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 
+function isRegex(text: string): boolean {
+  try {
+    return new RegExp(text) instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
+
 const target = z.string().min(1);
 const graphEntry = z.union([
   target.transform((path) => ({ path, description: null, version: null })),
@@ -21,6 +29,25 @@ const storeIndex = z.object({
   fields: z.array(z.string().min(1)).min(1).max(indexFieldsMax).default(["$"]),
 });
 
+const cors = z.object({
+  allow_origins: z.array(z.string()).optional(),
+  allow_origin_regex: z.string().refine(isRegex, "not a regular expression").optional(),
+  allow_methods: z.array(z.string()).optional(),
+  allow_headers: z.array(z.string()).optional(),
+  allow_credentials: z.boolean().optional(),
+  expose_headers: z.array(z.string()).optional(),
+  max_age: z.number().optional(),
+});
+const httpPart = z.object({
+  app: target.optional(),
+  disable_assistants: z.boolean().default(false),
+  disable_threads: z.boolean().default(false),
+  disable_runs: z.boolean().default(false),
+  disable_store: z.boolean().default(false),
+  disable_meta: z.boolean().default(false),
+  cors: cors.optional(),
+});
+
 /** The parts of `langgraph.json` that mean something here. Those for building images are left alone. */
 const projectFile = z.object({
   graphs: z.record(z.string().min(1), graphEntry),
@@ -29,7 +56,10 @@ const projectFile = z.object({
   store: z.object({ index: storeIndex.optional() }).default({}),
   /** `disable_studio_auth` means nothing: nobody passes the program's auth by saying to be the Studio. */
   auth: z.object({ path: target.optional() }).optional(),
+  http: httpPart.prefault({}),
 });
+
+export type ProgramHttp = z.infer<typeof httpPart>;
 
 export type Project = z.infer<typeof projectFile> & {
   /** Paths of the file are relative to its folder. */

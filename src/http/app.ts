@@ -2,8 +2,8 @@
 // errors once; it never runs a graph's nodes for a run and holds no state that another process would miss.
 // Read next: body.ts (what may come in), accept.ts (how a run is taken on), sse.ts (how its events go out).
 import { Hono } from "hono";
-import { cors } from "hono/cors";
 import { authenticate } from "./auth.ts";
+import { cors } from "./cors.ts";
 import { answerInTime } from "./deadline.ts";
 import type { AppDeps, HttpDeps, HttpEnv } from "./deps.ts";
 import { Refused, toResponse } from "./errors.ts";
@@ -27,30 +27,26 @@ import { webhookRoutes } from "./routes/webhooks.ts";
 import { StreamSlots } from "./stream-slots.ts";
 import { Wakes } from "./wake.ts";
 
-const exposeHeaders = [
-  "content-location",
-  "location",
-  "x-pagination-total",
-  "x-pagination-next",
-  "retry-after",
-];
+type Routes = (deps: HttpDeps, app: Pick<Hono, "routes">) => Hono<HttpEnv>;
+type Part = "assistants" | "threads" | "runs" | "store";
 
-const routeGroups = [
-  metaRoutes,
-  assistantRoutes,
-  graphRoutes,
-  threadRoutes,
-  stateRoutes,
-  cronRoutes,
-  runRoutes,
-  protocolRoutes,
-  storeRoutes,
-  escalationRoutes,
-  deadLetterRoutes,
-  breakerRoutes,
-  inspectRoutes,
-  webhookRoutes,
-  docsRoutes,
+/** Those that belong to a part are left out where `http.disable_<part>` of langgraph.json says so. */
+const routeGroups: readonly (readonly [Routes, Part?])[] = [
+  [metaRoutes],
+  [assistantRoutes, "assistants"],
+  [graphRoutes, "assistants"],
+  [threadRoutes, "threads"],
+  [stateRoutes, "threads"],
+  [cronRoutes, "runs"],
+  [runRoutes, "runs"],
+  [protocolRoutes, "runs"],
+  [storeRoutes, "store"],
+  [escalationRoutes],
+  [deadLetterRoutes],
+  [breakerRoutes],
+  [inspectRoutes, "threads"],
+  [webhookRoutes],
+  [docsRoutes],
 ];
 
 export function createApp(given: AppDeps): Hono<HttpEnv> {
@@ -58,11 +54,21 @@ export function createApp(given: AppDeps): Hono<HttpEnv> {
   const wakes = new Wakes({ ...given, pollMillis });
   const deps: HttpDeps = { ...given, wakes, slots: new StreamSlots(streamsPerPrincipalMax) };
   const app = new Hono<HttpEnv>();
-  app.use("*", cors({ origin: "*", exposeHeaders }));
+  app.use("*", cors(deps.programHttp?.cors));
   app.use("*", answerInTime(deps), authenticate(deps), limitRate(deps.config.requestsPerSecondMax));
+  // Before ours: its middleware is around all routes, and its own may take the place of one of ours.
+  if (deps.programApp !== undefined) app.route("/", deps.programApp);
   app.use("*", refuseUnasked());
-  for (const routes of routeGroups) app.route("/", routes(deps));
+  for (const [routes, part] of routeGroups) {
+    if (part !== undefined && deps.programHttp?.[`disable_${part}`] === true) continue;
+    app.route("/", routes(deps, app));
+  }
   app.notFound((c) => toResponse(new Refused(404, "Not Found"), { path: c.req.path, log: deps.log }));
-  app.onError((error, c) => toResponse(error, { path: c.req.path, log: deps.log }));
+  app.onError((error, c) => {
+    // The program's copy of Hono may be another one than ours: its HTTPException has no class in common.
+    if ("getResponse" in error && typeof error.getResponse === "function")
+      return error.getResponse() as Response;
+    return toResponse(error, { path: c.req.path, log: deps.log });
+  });
   return app;
 }

@@ -6,6 +6,7 @@ import { headersOf, userOfPrincipal } from "./caller.ts";
 import type { HttpDeps, HttpEnv, Principal, RequestContext } from "./deps.ts";
 import { Refused } from "./errors.ts";
 import { isUi } from "./guard.ts";
+import { senderIn } from "./loopback.ts";
 import { accessOf } from "./program-auth.ts";
 
 const prefixBytes = 4;
@@ -47,6 +48,8 @@ async function whoAsks(
   c: RequestContext,
   required: () => Promise<boolean>,
 ): Promise<Principal> {
+  const inside = senderIn(c.env ?? {});
+  if (inside !== undefined) return asUser(c, inside);
   const key = presentedKey(c);
   const holder = key === undefined ? undefined : await principalOf(db, key);
   if (holder !== undefined) return holder;
@@ -54,11 +57,16 @@ async function whoAsks(
   if (key?.startsWith("hf_")) throw unauthorized();
   if (auth !== undefined) {
     const user = await auth.authenticate(c.req.raw);
-    c.set("auth", { user, scopes: user.permissions });
-    return { name: user.identity, tenant: anonymous.tenant, access: accessOf(auth, user) };
+    return asUser(c, { name: user.identity, tenant: anonymous.tenant, access: accessOf(auth, user) });
   }
   if (await required()) throw unauthorized();
   return anonymous;
+}
+
+function asUser(c: RequestContext, principal: Principal): Principal {
+  const { access } = principal;
+  if (access !== undefined) c.set("auth", { user: access.user, scopes: access.user.permissions });
+  return principal;
 }
 
 const unauthorized = (): Refused =>

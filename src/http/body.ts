@@ -10,7 +10,7 @@ export const stringBytesMax = 512 * 1024;
 
 /** Reads and checks a JSON body. An empty one is an empty object. Throws Refused naming the place that is wrong. */
 export async function readBody(c: RequestContext, bytesMax: number): Promise<unknown> {
-  return parseBody(await readText(c.req.raw, bytesMax));
+  return parseBody(await readText(c, bytesMax));
 }
 
 /** JSON as it may come in, from wherever. Throws Refused naming the place that is wrong. */
@@ -44,10 +44,17 @@ export function parseInput<T>(schema: z.ZodType<T>, value: unknown): T {
   throw new Refused(422, issues[0]?.message ?? "invalid", { issues });
 }
 
-async function readText(request: Request, bytesMax: number): Promise<string> {
+async function readText(c: RequestContext, bytesMax: number): Promise<string> {
+  const request = c.req.raw;
   const tooLarge = new Refused(413, `The body is larger than ${bytesMax} bytes`);
   if (Number(request.headers.get("content-length") ?? 0) > bytesMax) throw tooLarge;
   if (request.body === null) return "";
+  // The program's own middleware has read it: Hono keeps what it was.
+  if (request.bodyUsed) {
+    const text = await c.req.text();
+    if (Buffer.byteLength(text) > bytesMax) throw tooLarge;
+    return text;
+  }
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   const reader = request.body.getReader();

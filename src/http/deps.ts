@@ -1,7 +1,8 @@
-import type { Context } from "hono";
+import type { Context, Hono } from "hono";
 import type { StoreIndex } from "../checkpoint/store-index.ts";
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
+import type { ProgramHttp } from "../engine/project.ts";
 import type { Registry } from "../engine/registry.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -48,6 +49,10 @@ export interface AppDeps {
   config: HttpConfig;
   /** The program's own. */
   auth?: ProgramAuth | undefined;
+  /** The program's own routes, around ours. */
+  programApp?: Hono | undefined;
+  /** What `http` of langgraph.json says of our routes. */
+  programHttp?: ProgramHttp | undefined;
   /** False while this process should get no traffic: starting, draining, database away. */
   ready: () => Promise<boolean>;
 }

@@ -73,6 +73,15 @@ function limited(outer: AbortSignal): { signal: AbortSignal; leave(): void } {
   };
 }
 
+/** What the promise gives, unless the signal or the limit of an attempt comes first. */
+export async function within<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const limit = limited(signal);
+  const late = new Promise<never>((_, reject) => {
+    limit.signal.addEventListener("abort", () => reject(limit.signal.reason), { once: true });
+  });
+  return Promise.race([promise, late]).finally(() => limit.leave());
+}
+
 /** The status counts, also when the rest of the answer is too long, too slow or torn. */
 async function readOut(response: http.IncomingMessage): Promise<void> {
   let bytes = 0;

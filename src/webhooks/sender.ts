@@ -13,10 +13,11 @@ import {
 import { one } from "../db/query.ts";
 import { withoutUser } from "../domain/caller.ts";
 import { retryAfterMs } from "../domain/retry-after.ts";
+import type { RunKwargs } from "../domain/run.ts";
 import { storable } from "../domain/text.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import { AddressRefused, type Answer, post } from "./post.ts";
+import { AddressRefused, type Answer, post, within } from "./post.ts";
 
 /** Seconds to wait after each attempt that failed, as Standard Webhooks advises; after the last one it is dead. */
 export const waitSeconds = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400] as const;
@@ -42,7 +43,21 @@ export interface WebhookOptions {
   /** Every delivery is signed with each of them; without any it is not signed. */
   secrets: readonly string[];
   allowPrivate: boolean;
+  /** Posts to a path of the app itself; null where this process has no app: one that has sends it. */
+  inside?: PostInside | null;
+  /** Whether URLs are called from here; yes unless said. */
+  outside?: boolean;
 }
+
+export interface InsidePost {
+  path: string;
+  headers: Record<string, string>;
+  body: string;
+  /** Whose run it was: the request may do no more than they may. */
+  tenant: string;
+  configurable: Record<string, unknown>;
+}
+export type PostInside = (asked: InsidePost) => Promise<Answer>;
 
 export class WebhookSender {
   readonly #deps: Deps;
@@ -66,6 +81,8 @@ export class WebhookSender {
       limit: room,
       holdSeconds,
       without: this.#busyTenants(),
+      inside: (this.#options.inside ?? null) !== null,
+      outside: this.#options.outside ?? true,
       perTenantMax: underWayOfTenantMax,
     });
     for (const delivery of due) {
@@ -127,18 +144,29 @@ export class WebhookSender {
       return { error: "its senders died each time they had it in hand", waitSeconds: null };
     const body = bodyOf(content, this.#deps.now());
     try {
-      const answer = await post(delivery.url, {
-        body,
-        headers: this.#headers(delivery.delivery_id, body),
-        allowPrivate: this.#options.allowPrivate,
-        signal: this.#stopping.signal,
-      });
+      const answer = await this.#post(delivery, content, body);
       if (answer.status >= 200 && answer.status < 300) return null;
       return { error: `answered ${answer.status}`, waitSeconds: this.#waitAfter(answer, wait) };
     } catch (error) {
       const { message } = error as Error;
       return { error: message, waitSeconds: error instanceof AddressRefused ? null : wait };
     }
+  }
+
+  #post({ url, delivery_id: id, tenant }: DueDelivery, { run }: Content, body: string): Promise<Answer> {
+    const { inside, allowPrivate } = this.#options;
+    const headers = this.#headers(id, body);
+    const { signal } = this.#stopping;
+    if (!url.startsWith("/") || !inside) return post(url, { body, headers, allowPrivate, signal });
+    const { kwargs } = run as { kwargs?: RunKwargs };
+    const posted = inside({
+      path: url,
+      headers,
+      body,
+      tenant,
+      configurable: kwargs?.config?.configurable ?? {},
+    });
+    return within(posted, signal);
   }
 
   #waitAfter({ status, header }: Answer, wait: number | null): number | null {

@@ -42,7 +42,7 @@ describe("a start", () => {
     ],
     ["an export that is not there", { g: "./g.ts:graph" }, /g\.ts exports other; "graph" must be a graph/],
     ["an export that is no graph", { g: "./g.ts:other" }, /"other" must be a graph/],
-    ["no export at all", { g: "./g.ts" }, /expected "\.\/path\/to\/file\.ts:exportName"/],
+    ["a file without a default export", { g: "./g.ts" }, /g\.ts exports other; "default" must be a graph/],
   ])("refuses a langgraph.json that names %s", async (_, graphs, message) => {
     const LANGGRAPH_JSON = await withProject(graphs);
     await expect(startHoldfast({ DATABASE_URL: database.url, LANGGRAPH_JSON })).rejects.toThrow(message);

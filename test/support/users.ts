@@ -1,13 +1,13 @@
 import path from "node:path";
 import { readProject } from "../../src/engine/project.ts";
 import { loadRegistry } from "../../src/engine/registry.ts";
-import { createApp } from "../../src/http/app.ts";
+import type { createApp } from "../../src/http/app.ts";
 import { httpDefaults } from "../../src/http/deps.ts";
-import { loadProgramAuth } from "../../src/http/program-auth.ts";
+import { openProjectApp } from "../../src/project-app.ts";
 import { type Sent, sentOf } from "./http.ts";
 import { startRuntime, type TestRuntime } from "./runtime.ts";
 
-const file = path.resolve(import.meta.dirname, "../graphs/auth/langgraph.json");
+const graphs = path.resolve(import.meta.dirname, "../graphs");
 
 export interface Users {
   runtime: TestRuntime;
@@ -23,14 +23,20 @@ export interface Users {
   close(): Promise<void>;
 }
 
-/** A server at work on the graphs of test/graphs/auth, with the auth of that program. */
-export async function startUsers(): Promise<Users> {
+/** A server at work on a project of test/graphs, with the auth and the routes that its langgraph.json names. */
+export async function startUsers(json = "auth/langgraph.json"): Promise<Users> {
+  const file = path.join(graphs, json);
   const importModule = (url: string) => import(url);
   const runtime = await startRuntime({ registry: await loadRegistry(file, importModule) });
   runtime.work();
-  const auth = await loadProgramAuth(await readProject(file), importModule);
-  const config = { ...httpDefaults, version: "test", pollMillis: 50 };
-  const app = createApp({ ...runtime, auth, config, ready: async () => true });
+  const { app, stop } = await openProjectApp({
+    runtime,
+    project: await readProject(file),
+    importModule,
+    config: { ...httpDefaults, version: "test", pollMillis: 50 },
+    ready: async () => true,
+    webhooks: { secrets: [], allowPrivate: false },
+  });
   return {
     runtime,
     app,
@@ -40,6 +46,9 @@ export async function startUsers(): Promise<Users> {
       const all = { "content-type": "application/json", ...authorization, ...headers };
       return sentOf(await app.request(url, { method, headers: all, ...init }));
     },
-    close: () => runtime.close(),
+    close: async () => {
+      await stop();
+      await runtime.close();
+    },
   };
 }

@@ -56,18 +56,22 @@ with due as materialized (
    cross join lateral (
      select delivery_id from holdfast.webhook_deliveries
       where tenant = t.tenant and status = 'pending' and due_at <= (select holdfast.now())
+        and case when url like '/%' then $5::boolean else $6::boolean end
       order by due_at limit $4 for update skip locked) d
    limit $1)
 update holdfast.webhook_deliveries d
    set attempts = d.attempts + 1, due_at = holdfast.now() + $2 * interval '1 second'
   from due where d.delivery_id = due.delivery_id and d.status = 'pending'
 returning d.delivery_id, d.tenant, d.run_id, d.url, d.attempts`,
-  values: (p: { limit: number; holdSeconds: number; without: readonly string[]; perTenantMax: number }) => [
-    p.limit,
-    p.holdSeconds,
-    p.without,
-    p.perTenantMax,
-  ],
+  values: (p: {
+    limit: number;
+    holdSeconds: number;
+    without: readonly string[];
+    perTenantMax: number;
+    /** Those for a path of the app itself. */
+    inside: boolean;
+    outside: boolean;
+  }) => [p.limit, p.holdSeconds, p.without, p.perTenantMax, p.inside, p.outside],
   row: (raw) => raw as unknown as DueDelivery,
 });
 

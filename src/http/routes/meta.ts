@@ -11,17 +11,20 @@ import { operatorOnly } from "../guard.ts";
 const scrapeMillisMax = 2_000;
 
 export function metaRoutes(deps: HttpDeps): Hono<HttpEnv> {
-  const { config, metrics, ready } = deps;
+  const { config, metrics, ready, programHttp } = deps;
   const routes = new Hono<HttpEnv>();
   routes.get("/livez", (c) => c.json({ ok: true }));
   routes.get("/readyz", async (c) =>
     (await ready()) ? c.json({ ok: true }) : c.json({ ok: false }, 503, { "retry-after": "1" }),
   );
-  routes.get("/ok", (c) => c.json({ ok: true }));
-  routes.get("/info", (c) => {
-    const flags = { assistants: true, crons: true, langsmith: false, langsmith_tracing_replicas: false };
-    return c.json({ version: config.version, context: "js", flags });
-  });
+  if (programHttp?.disable_meta !== true) {
+    routes.get("/ok", (c) => c.json({ ok: true }));
+    routes.get("/info", (c) => {
+      const assistants = programHttp?.disable_assistants !== true;
+      const flags = { assistants, crons: true, langsmith: false, langsmith_tracing_replicas: false };
+      return c.json({ version: config.version, context: "js", flags });
+    });
+  }
   routes.get("/metrics", async (c) => {
     operatorOnly(c);
     await withinScrape(measureQueue(deps));

@@ -78,11 +78,22 @@ export const stateCommand = command.extend({
 
 const urlCharsMax = 2_048;
 /** Where the end of the run is told. A password in it would stand in every answer that shows the run. */
-const webhook = z
+const webhookUrl = z
   .url({ protocol: /^https?$/, message: "expected an http or https URL" })
   .max(urlCharsMax)
   .refine((text) => !/^https?:\/\/[^/]*@/.test(text), "a URL with a user or password is not taken")
   .transform((text) => new URL(text).href);
+/** Of the app itself: its own routes, or ours. */
+const ownPath = z
+  .string()
+  .max(urlCharsMax)
+  .regex(/^\/(?![/\\])[\u0021-\u007e]*$/, "a path of this server begins with one slash");
+const webhook = z.string().transform((text, ctx): string => {
+  const parsed = (text.startsWith("/") ? ownPath : webhookUrl).safeParse(text);
+  if (parsed.success) return parsed.data;
+  for (const { message } of parsed.error.issues) ctx.addIssue(message);
+  return z.NEVER;
+});
 
 /** `POST …/runs`. Fields we do not know are left out, as the Agent Server does; weaker durability gets ours. */
 export const runBody = z
