@@ -45,6 +45,8 @@ export interface SaverOptions {
   noSteps?: boolean;
   /** Kept with every checkpoint, so that history can be searched by it. */
   metadata?: Record<string, unknown>;
+  /** Whether nobody has ever written a checkpoint of this thread: then there is nothing to read but what this one writes. */
+  newThread?: boolean;
   /** Where a run's writes travel together with those of others; without it each one goes alone. */
   group?: GroupCommit;
   /** Repeats a statement whose outcome is unknown, and counts what the fence refused. */
@@ -73,8 +75,11 @@ export class FencedSaver extends PostgresSaver {
   readonly #group: GroupCommit | undefined;
   readonly #riders = new Riders(() => this.#sendRiders());
   readonly #write: NonNullable<SaverOptions["write"]>;
+  readonly #newThread: boolean;
+  readonly #written = new Set<string>();
 
-  constructor({ db, on, holder, events, serializer, write, metadata, noSteps, group }: SaverOptions) {
+  constructor(options: SaverOptions) {
+    const { db, on, holder, events, serializer, write, metadata, noSteps, group, newThread } = options;
     super(db.pool, serializer ?? strictSerializer);
     this.#on = on ?? db;
     this.#holder = holder;
@@ -82,6 +87,7 @@ export class FencedSaver extends PostgresSaver {
     this.#metadata = metadata ?? {};
     this.#noSteps = noSteps ?? false;
     this.#group = group;
+    this.#newThread = newThread ?? false;
     this.#write = write ?? ((_kind, statement) => statement());
   }
 
@@ -97,6 +103,7 @@ export class FencedSaver extends PostgresSaver {
       checkpoint_id: checkpointId,
     } = config.configurable ?? {};
     if (typeof threadId !== "string") return undefined;
+    if (this.#newThread && !this.#written.has(ns)) return undefined;
     const found = await reads.getCheckpoint(this.#on, {
       threadId,
       ns,
@@ -138,6 +145,7 @@ export class FencedSaver extends PostgresSaver {
     const { channel_values: values, ...rest } = checkpoint;
     const blobs = await this.#dumpChannels(values, newVersions);
     const holder = this.#owner(threadId);
+    this.#written.add(ns);
     const step = {
       ns,
       checkpointId: checkpoint.id,

@@ -22,7 +22,10 @@ export interface DatabaseOptions {
 }
 
 export interface Database extends Queryable {
-  /** Runs `work` in one transaction; any throw rolls back. The connection is dropped after an error. */
+  /**
+   * Runs `work` in one transaction; any throw rolls back. The connection is dropped after an error. Statements go out in
+   * the order in which `work` asks for them: those it does not wait for in between share a round trip.
+   */
   transaction<T>(work: (client: Queryable) => Promise<T>): Promise<T>;
   /** A connection of its own for LISTEN; `patient` for migrations, which may wait and work for long. */
   dedicated(options?: { patient: boolean }): Promise<pg.Client>;
@@ -49,21 +52,24 @@ export function openDatabase(options: DatabaseOptions): Database {
     keepAlive: true,
     types: types as pg.CustomTypesConfig,
   };
-  const pool = new pg.Pool({ ...connection, max: options.connectionsMax, idleTimeoutMillis: idleMillisMax });
+  const planned = options.prepared ?? true;
+  const pool = new pg.Pool({
+    ...connection,
+    max: options.connectionsMax,
+    idleTimeoutMillis: idleMillisMax,
+    // Behind a pooler each statement waits for the one before it, as poolers know it.
+    pipeline: planned,
+  });
   // A cut connection raises 'error' on the client that is checked out, not on the pool:
   // without this listener the whole process dies, and every run in it.
   pool.on("connect", (client) => client.on("error", ignore));
   pool.on("error", ignore);
-  const planned = options.prepared ?? true;
   const { onCheckout } = options;
   if (onCheckout !== undefined) pool.on("acquire", (client) => onCheckout(client));
   return {
     pool,
     query: (statement) => pool.query(planned ? statement : unnamed(statement)).catch(named),
-    transaction: (work) =>
-      inTransaction(pool, (client) =>
-        work(planned ? client : { query: (statement) => client.query(unnamed(statement)) }),
-      ),
+    transaction: (work) => inTransaction({ pool, way: planned ? inOneTurn : oneByOne }, work),
     dedicated: async ({ patient } = { patient: false }) => {
       const limits = patient ? { statement_timeout: 0, query_timeout: 0 } : {};
       const client = new pg.Client({ ...connection, ...limits });
@@ -77,12 +83,49 @@ export function openDatabase(options: DatabaseOptions): Database {
 
 const unnamed = ({ text, values }: { text: string; values: unknown[] }) => ({ text, values });
 
-async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) => Promise<T>): Promise<T> {
+type Way = (client: pg.PoolClient) => Queryable;
+
+/** What is asked for in one turn of the loop is one write to the socket. */
+const inOneTurn: Way = (client) => {
+  const { stream } = client.connection;
+  let corked = false;
+  return {
+    query(statement) {
+      if (!corked) {
+        corked = true;
+        stream.cork();
+        queueMicrotask(() => {
+          corked = false;
+          stream.uncork();
+        });
+      }
+      return client.query(statement);
+    },
+  };
+};
+
+const oneByOne: Way = (client) => {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    query(statement) {
+      const answer = last.then(() => client.query(unnamed(statement)));
+      last = answer.catch(() => undefined);
+      return answer;
+    },
+  };
+};
+
+async function inTransaction<T>(
+  { pool, way }: { pool: pg.Pool; way: Way },
+  work: (client: Queryable) => Promise<T>,
+): Promise<T> {
   const client = await pool.connect().catch(named);
   let failure: Error | undefined;
   try {
-    await client.query("begin");
-    const result = await work(client);
+    const statements = way(client);
+    // Only a connection that is gone refuses it, and then what is sent behind it as well.
+    const begun = statements.query({ text: "begin", values: [] });
+    const [, result] = await Promise.all([begun, work(statements)]);
     await client.query("commit");
     return result;
   } catch (error) {

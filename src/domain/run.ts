@@ -26,6 +26,10 @@ export const nextStatuses: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
 
 export const isTerminal = (status: RunStatus): boolean => nextStatuses[status].length === 0;
 
+/** Nobody has worked on it before its holder of now: no attempt of it has written anything. */
+export const isFirstClaim = (run: { epoch: number; first_epoch: number | null }): boolean =>
+  run.epoch === run.first_epoch;
+
 export function wireStatus(status: RunStatus): WireRunStatus {
   return status === "queued" || status === "blocked" ? "pending" : status;
 }

@@ -24,6 +24,8 @@ const toolCallIdCharsMax = 500;
 export interface OpenLedger extends EffectRuntime {
   /** The attempt has ended: refuses new calls, and waits for those under way. */
   idle(): Promise<void>;
+  /** Whether anything was called. */
+  readonly used: boolean;
 }
 
 /** The ledger of one attempt. Positions are counted for each task, execution, tool and tool call id. */
@@ -36,6 +38,7 @@ export function openEffects(deps: LedgerDeps): OpenLedger {
   let forking: Promise<Fork | null> | undefined;
   const open = new Set<Promise<unknown>>();
   let ended = false;
+  let used = false;
 
   const perform = async <R>(call: EffectCall, dispatch: (key: string) => Promise<R>): Promise<R> => {
     // Its node goes on beside one that asked or failed: what it begins now would be cut off by the end of the lease.
@@ -55,7 +58,11 @@ export function openEffects(deps: LedgerDeps): OpenLedger {
     throw performed.thrown;
   };
   return {
+    get used() {
+      return used;
+    },
     perform(call, dispatch) {
+      used = true;
       const performed = perform(call, dispatch);
       open.add(performed);
       const done = (): boolean => open.delete(performed);

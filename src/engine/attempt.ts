@@ -12,6 +12,7 @@ import { getThread } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import type { PendingEvent, RunEvents } from "../domain/event.ts";
 import type { Outcome } from "../domain/outcome.ts";
+import { isFirstClaim } from "../domain/run.ts";
 import { refuseSwallowedQuestions } from "../effects/asked.ts";
 import { openEffects } from "../effects/ledger.ts";
 import { openModels } from "../models/runtime.ts";
@@ -69,11 +70,12 @@ export async function runAttempt(
   const opened = await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
   const version = registry.version(run.graph_id, opened);
   const own = { db, group, holder: holderOf(run), write: signals.write, metadata: metadataOf(run, version) };
-  const saver = new FencedSaver({ ...own, events: signals.events });
+  const newThread = isFirstClaim(run) && run.has_checkpoints === false;
+  const saver = new FencedSaver({ ...own, newThread, events: signals.events });
   const graph: Graph = Object.assign(opened, { checkpointer: saver, store: storeOf(deps, run, signals) });
 
   await announce({ db, graph, events: signals.events }, run);
-  await goOnWithChangedGraph({ graph, saver, version }, run);
+  if (!isFirstClaim(run)) await goOnWithChangedGraph({ graph, saver, version }, run);
   if (await meetsAnother(deps, run, version)) {
     const { config } = invocationOf(deps, { graph, run, signals, fork: {} });
     const probe = new FencedSaver({ ...own, noSteps: true });
@@ -83,14 +85,16 @@ export async function runAttempt(
   const read = <T>(statement: () => Promise<T>): Promise<T> => signals.write("read", statement);
   const prepared = await prepareInput({ db, graph, saver, write, read }, run);
   const translator = translatorOf(deps, run, signals.events);
+  let owesNothing = isFirstClaim(run);
   if (!prepared.alreadyStopped) {
-    const drained = await consume(deps, { graph, run, signals, translator, prepared });
+    const { drained, calledEffects } = await consume(deps, { graph, run, signals, translator, prepared });
     if (drained) return { outcome: { kind: "released" }, finalEvents: await signals.events.finish() };
+    owesNothing &&= !calledEffects;
   }
   await tellFeedback(deps, run, signals.events);
   const parked = await readParked(graph, saver, run.thread_id);
   const { questions } = parked;
-  await read(() => refuseSwallowedQuestions(db, { runId: run.run_id, questions }));
+  if (!owesNothing) await read(() => refuseSwallowedQuestions(db, { runId: run.run_id, questions }));
   const outcome: Outcome = {
     kind: "success",
     view: parked.view,
@@ -172,11 +176,11 @@ interface Consumption {
   prepared: { input: unknown; fork: Record<string, unknown> };
 }
 
-/** Reads the graph's stream to its end. True when it drained at a step boundary instead of finishing. */
+/** Reads the graph's stream to its end, or to the step boundary at which it drained. */
 async function consume(
   deps: AttemptDeps,
   { graph, run, signals, translator, prepared }: Consumption,
-): Promise<boolean> {
+): Promise<{ drained: boolean; calledEffects: boolean }> {
   const { kwargs } = run;
   const { config, effects } = invocationOf(deps, { graph, run, signals, fork: prepared.fork });
   const before = kwargs.interrupt_before;
@@ -191,9 +195,9 @@ async function consume(
     });
     // A node that asks a question may have left a call under way beside it.
     await effects.idle();
-    return false;
+    return { drained: false, calledEffects: effects.used };
   } catch (error) {
-    if (isGraphDrained(error)) return true;
+    if (isGraphDrained(error)) return { drained: true, calledEffects: effects.used };
     // A branch failed while another one's call was under way: its outcome must be known before the run moves.
     await effects.idle();
     throw error;

@@ -7,7 +7,7 @@ import { applyInput, type WriteRow } from "../db/queries/checkpoint-writes.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
 import { Fatal, LeaseLost } from "../domain/errors.ts";
-import type { ResumeAnswer, RunCommand } from "../domain/run.ts";
+import { isFirstClaim, type ResumeAnswer, type RunCommand } from "../domain/run.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import type { Graph } from "./registry.ts";
 import { allTasks } from "./view.ts";
@@ -41,10 +41,8 @@ interface Deps {
  */
 export async function prepareInput(deps: Deps, run: RunRow): Promise<PreparedInput> {
   const nothing = { input: null, fork: {}, alreadyStopped: false };
-  if (
-    one(await deps.read(() => hasOwnCheckpoint(deps.db, { runId: run.run_id, threadId: run.thread_id }))) !==
-    undefined
-  ) {
+  const place = { runId: run.run_id, threadId: run.thread_id };
+  if (!isFirstClaim(run) && one(await deps.read(() => hasOwnCheckpoint(deps.db, place))) !== undefined) {
     return { ...nothing, alreadyStopped: await stoppedAtBreakpoint(deps.graph, run) };
   }
   if (run.resume !== null) {

@@ -13,6 +13,8 @@ export type Graph = CompiledStateGraph<any, any, any, any, any, any>;
 const filesPerGraphMax = 200;
 interface Source {
   exported: unknown;
+  /** What a builder, or a compiled graph, is for every run; undefined when a function makes a new one each time. */
+  shared: { graph: Graph; version: string } | undefined;
   declaredVersion: string | null;
   /** Digest of the graph's folder: helpers beside the graph change what its nodes do, too. */
   folderDigest: string;
@@ -39,15 +41,21 @@ export async function loadRegistry(file: string, importModule: ImportModule): Pr
     const { value, sourceFile, refuse } = await importExport({ project, place, target, importModule });
     if (!isGraphLike(value)) throw refuse("a graph, a graph builder or a function that returns one");
     const folderDigest = await digestOfFolder(path.dirname(sourceFile));
-    sources.set(graphId, { exported: value, declaredVersion: version, folderDigest });
+    const one = typeof value === "function" ? undefined : graphOf(value);
+    const shared =
+      one === undefined ? undefined : { graph: one, version: version ?? digestOf(one, folderDigest) };
+    sources.set(graphId, { exported: value, shared, declaredVersion: version, folderDigest });
   }
   return {
     graphIds: [...sources.keys()],
     has: (graphId) => sources.has(graphId),
-    open: async (graphId, config) =>
-      ownCopy(await compiled(sourceOf(sources, graphId).exported, { graphId, config })),
+    open: async (graphId, config) => {
+      const { shared, exported } = sourceOf(sources, graphId);
+      return ownCopy(shared?.graph ?? (await compiled(exported, { graphId, config })));
+    },
     version: (graphId, graph) => {
-      const { declaredVersion, folderDigest } = sourceOf(sources, graphId);
+      const { shared, declaredVersion, folderDigest } = sourceOf(sources, graphId);
+      if (shared !== undefined) return shared.version;
       return declaredVersion ?? digestOf(graph, folderDigest);
     },
   };
@@ -80,10 +88,13 @@ async function compiled(
   told: { graphId: string; config: Record<string, unknown> },
 ): Promise<Graph> {
   const made: unknown = typeof exported === "function" ? await built(exported as Factory, told) : exported;
-  const graph = graphIn(made) ?? (isBuilder(made) ? graphIn(made.compile()) : undefined);
+  const graph = graphOf(made);
   if (graph !== undefined) return graph;
   throw new ProjectError(`graph ${told.graphId}: its function returned ${kindOf(made)}, not a graph`);
 }
+
+const graphOf = (made: unknown): Graph | undefined =>
+  graphIn(made) ?? (isBuilder(made) ? graphIn(made.compile()) : undefined);
 
 type Factory = (config: Record<string, unknown>) => unknown;
 

@@ -31,7 +31,7 @@ export function countTokens(
  * models are counted where they are paid for: a replay comes through here as well.
  */
 export function tokenCounter(counted: Counted): BaseCallbackHandler {
-  return BaseCallbackHandler.fromMethods({
+  const handler = BaseCallbackHandler.fromMethods({
     handleLLMEnd(output: LLMResult) {
       const generation = output.generations[0]?.[0] as { message?: Reported } | undefined;
       const message = generation?.message;
@@ -43,4 +43,6 @@ export function tokenCounter(counted: Counted): BaseCallbackHandler {
       countTokens(counted, { model: model_name ?? model ?? "unknown", inputTokens, outputTokens });
     },
   });
+  // Only models are of interest: nodes, tools and retrievers need not tell.
+  return Object.assign(handler, { ignoreChain: true, ignoreAgent: true, ignoreRetriever: true });
 }

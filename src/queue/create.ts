@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import type { Database } from "../db/pool.ts";
 import * as create from "../db/queries/create.ts";
-import type { RunRow, ThreadRow } from "../db/queries/rows.ts";
+import type { RunRow } from "../db/queries/rows.ts";
 import * as runs from "../db/queries/runs.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { passes } from "../domain/access.ts";
@@ -39,18 +39,11 @@ export async function createInTransaction(tx: Queryable, request: CreateRun): Pr
   const runId = newId();
   const earlier = await replayOf(tx, request, runId);
   if (earlier !== undefined) return { run: earlier, replayed: true };
-  const thread = await lockedThread(tx, request);
-  const open = await create.openRuns(tx, { threadId: thread.thread_id });
+  const { open, isNew } = await lockedThread(tx, request);
   const resume = await bindResume(tx, { request, runId, open });
-  if (resume === null) await refuseUnaskedRepeats(tx, request, open);
+  if (resume === null && !isNew) await refuseUnaskedRepeats(tx, request, open);
   if (resume === null) await makeRoom(tx, request.multitaskStrategy, open);
   const run = await insert(tx, { request, runId, resume });
-  await create.markThreadBusy(tx, {
-    threadId: request.threadId,
-    graphId: request.graphId,
-    assistantId: request.assistantId,
-    config: request.threadConfig,
-  });
   await failpoint("run.before_commit");
   return { run, replayed: false };
 }
@@ -82,20 +75,20 @@ function digestOf(request: CreateRun): string {
   return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
 }
 
+/** The lock is a statement of its own: the one behind it sees the runs that were committed while it was waited for. */
 async function lockedThread(
   tx: Queryable,
   { threadId, tenant, createThread, threadMetadata: metadata = {}, access = null }: CreateRun,
-): Promise<ThreadRow> {
-  const lock = async (): Promise<ThreadRow | undefined> =>
-    one(await create.lockThread(tx, { threadId, tenant }));
-  let found = await lock();
-  const made =
-    found === undefined && createThread
-      ? one(await create.insertThread(tx, { threadId, tenant, metadata }))
-      : undefined;
-  found ??= await lock();
+): Promise<{ open: RunRow[]; isNew: boolean }> {
+  const made = createThread ? create.insertThread(tx, { threadId, tenant, metadata }) : [];
+  const [inserted, locked, open] = await Promise.all([
+    made,
+    create.lockThread(tx, { threadId, tenant }),
+    create.openRuns(tx, { threadId }),
+  ]);
+  const [isNew, found] = [inserted.length > 0, one(locked)];
   // Whoever makes a thread may use it; somebody else may have made one of that id a moment before.
-  if (found !== undefined && (made !== undefined || passes(found.metadata, access))) return found;
+  if (found !== undefined && (isNew || passes(found.metadata, access))) return { open, isNew };
   throw new NotFound(`Thread with ID ${threadId} not found`);
 }
 
@@ -115,11 +108,17 @@ async function makeRoom(tx: Queryable, strategy: MultitaskStrategy, open: RunRow
   }
 }
 
+/** The run, and on its thread that it works. */
 async function insert(
   tx: Queryable,
   { request, runId, resume }: { request: CreateRun; runId: string; resume: ResumeAnswer[] | null },
 ): Promise<RunRow> {
-  const run = one(await create.insertRun(tx, { ...request, runId, resume }));
-  if (run === undefined) throw new NotFound(`Thread with ID ${request.threadId} not found`);
+  const { threadId, graphId, assistantId, threadConfig: config } = request;
+  const [inserted] = await Promise.all([
+    create.insertRun(tx, { ...request, runId, resume }),
+    create.markThreadBusy(tx, { threadId, graphId, assistantId, config }),
+  ]);
+  const run = one(inserted);
+  if (run === undefined) throw new NotFound(`Thread with ID ${threadId} not found`);
   return run;
 }

@@ -8,7 +8,7 @@ import * as settling from "../db/queries/settle.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import { fingerprintOf } from "../domain/fingerprint.ts";
-import type { Outcome } from "../domain/outcome.ts";
+import type { Outcome, Question } from "../domain/outcome.ts";
 import type { CancelAction } from "../domain/run.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import {
@@ -41,27 +41,42 @@ export async function settle(db: Database, settlement: Settlement): Promise<void
 
 export async function settleInTransaction(tx: Queryable, settlement: Settlement): Promise<void> {
   const { run } = settlement;
-  const thread = one(await lockThread(tx, { threadId: run.thread_id, tenant: run.tenant }));
-  if (thread === undefined) throw new LeaseLost(`thread ${run.thread_id} is gone`);
-  const held = one(await settling.holdRun(tx, { runId: run.run_id, epoch: run.epoch }));
+  const lease = { runId: run.run_id, epoch: run.epoch };
+  const [threads, holders] = await Promise.all([
+    lockThread(tx, { threadId: run.thread_id, tenant: run.tenant }),
+    settling.holdRun(tx, lease),
+  ]);
+  const held = one(holders);
+  if (one(threads) === undefined) throw new LeaseLost(`thread ${run.thread_id} is gone`);
   if (held === undefined) throw new LeaseLost(`run ${run.run_id} has another holder than epoch ${run.epoch}`);
   const outcome =
     run.kind === "compensation"
       ? await endOfCompensation(tx, run, settlement.outcome)
       : obeyed(settlement.outcome, held.cancel_requested);
-  const rollback = outcome.kind === "cancelled" && outcome.action === "rollback";
-  if (rollback) await undo(tx, run);
-  await move(tx, run, outcome);
+  if (outcome.kind === "cancelled" && outcome.action === "rollback") await undo(tx, run);
   // Cancelled or dead before its answer was written: the question is open again.
   const unused = held.resume !== null && !held.input_applied && isTerminalOutcome(outcome);
-  if (unused) await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
   // An error that was on its way, of a compensation that has in truth done its work, is not told.
   const finalEvents = outcome.kind === "compensated" ? [] : settlement.finalEvents;
-  if (!rollback) await record(tx, { run, outcome, finalEvents });
-  await showOnThread(tx, run, outcome);
-  if (isTerminalOutcome(outcome)) await startCompensation(tx, run);
-  await settling.promoteNext(tx, { threadId: run.thread_id });
+  await end(tx, { run, outcome, finalEvents }, unused);
   await failpoint("settle.before_commit");
+}
+
+/** One after the other, in one round trip: none needs to know what those before it have found. */
+async function end(tx: Queryable, settlement: Settlement, reopens: boolean): Promise<void> {
+  const { run, outcome } = settlement;
+  const place = { runId: run.run_id, threadId: run.thread_id };
+  const moved = move(tx, run, outcome);
+  // What the thread of a compensation shows then is read from its runs.
+  if (run.kind === "compensation") await moved;
+  const rest = await restOf(tx, run, outcome);
+  const sent: Promise<unknown>[] = [moved];
+  if (reopens) sent.push(escalations.reopenEscalations(tx, place));
+  if (!(outcome.kind === "cancelled" && outcome.action === "rollback")) sent.push(...record(tx, settlement));
+  sent.push(showOnThread(tx, run, { outcome, rest }));
+  if (isTerminalOutcome(outcome)) sent.push(startCompensation(tx, run));
+  sent.push(settling.promoteNext(tx, { threadId: run.thread_id }));
+  await Promise.all(sent);
 }
 
 /** What was asked while the outcome was on its way: a rollback always wins, an interrupt over another attempt. */
@@ -123,35 +138,44 @@ export async function undo(tx: Queryable, run: RunRow): Promise<void> {
   await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
 }
 
-async function record(tx: Queryable, { run, outcome, finalEvents }: Settlement): Promise<void> {
-  const lease = { runId: run.run_id, epoch: run.epoch };
-  await settling.recordAttempt(tx, {
-    ...lease,
-    attempt: run.attempt,
-    workerId: run.worker_id,
-    outcome: outcome.kind,
-    error: "error" in outcome ? outcome.error : null,
-    delayMs: outcome.kind === "retry" ? outcome.delayMs : null,
-    startedAt: run.claimed_at,
-  });
-  if (finalEvents.length > 0) {
-    await events.appendEvents(tx, { runId: run.run_id, attempt: run.attempt, events: finalEvents });
-  }
-  if (run.kind === "compensation" && outcome.kind === "dead") await askHuman(tx, run, outcome.error);
-  if (outcome.kind !== "success") return;
+function record(tx: Queryable, { run, outcome, finalEvents }: Settlement): Promise<unknown>[] {
+  const sent: Promise<unknown>[] = [
+    settling.recordAttempt(tx, {
+      runId: run.run_id,
+      epoch: run.epoch,
+      attempt: run.attempt,
+      workerId: run.worker_id,
+      outcome: outcome.kind,
+      error: "error" in outcome ? outcome.error : null,
+      delayMs: outcome.kind === "retry" ? outcome.delayMs : null,
+      startedAt: run.claimed_at,
+    }),
+  ];
+  if (finalEvents.length > 0)
+    sent.push(events.appendEvents(tx, { runId: run.run_id, attempt: run.attempt, events: finalEvents }));
+  if (run.kind === "compensation" && outcome.kind === "dead") sent.push(askHuman(tx, run, outcome.error));
+  if (outcome.kind === "success") sent.push(ask(tx, run, outcome.questions));
+  return sent;
+}
+
+/** The questions a run has stopped at; those of the thread that it did not ask again are out of date. */
+async function ask(tx: Queryable, run: RunRow, questions: readonly Question[]): Promise<void> {
   const asked: string[] = [];
-  for (const question of outcome.questions) {
+  for (const question of questions) {
     const row = one(await escalations.insertEscalation(tx, escalationOf(run, question)));
     if (row !== undefined) asked.push(row.escalation_id);
   }
   await escalations.supersedeEscalations(tx, { threadId: run.thread_id, keep: asked });
 }
 
-async function showOnThread(tx: Queryable, run: RunRow, outcome: Outcome): Promise<void> {
+function showOnThread(
+  tx: Queryable,
+  run: RunRow,
+  { outcome, rest }: { outcome: Outcome; rest: Rest },
+): Promise<unknown> {
   const view = "view" in outcome ? outcome.view : undefined;
   const open = outcome.kind === "retry" || outcome.kind === "released";
-  const rest = await restOf(tx, run, outcome);
-  await settling.settleThread(tx, {
+  return settling.settleThread(tx, {
     threadId: run.thread_id,
     epoch: run.epoch,
     values: view === undefined ? null : JSON.stringify(view.values),

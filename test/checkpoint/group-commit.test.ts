@@ -2,9 +2,13 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { GroupCommit } from "../../src/checkpoint/group-commit.ts";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import type { GroupItem } from "../../src/db/queries/checkpoint-groups.ts";
+import { escalationsOfThread } from "../../src/db/queries/escalations.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
+import { getRun } from "../../src/db/queries/runs.ts";
 import { DatabaseAway } from "../../src/domain/errors.ts";
 import { newId } from "../../src/domain/ids.ts";
+import type { Outcome } from "../../src/domain/outcome.ts";
+import { settle } from "../../src/queue/settle.ts";
 import { createTestDatabase } from "../support/database.ts";
 import { expireLeases, makeRun } from "../support/factory.ts";
 import { signal } from "../support/scenario.ts";
@@ -214,10 +218,7 @@ describe("prepared statements", () => {
     return db.transaction(async (tx) => (await tx.query(names)).rows.map(({ name }) => name));
   };
 
-  it.each([
-    [true, ["checkpoint.group"]],
-    [false, []],
-  ])("are kept by a connection when they are on (%s)", async (prepared, names) => {
+  it.each([true, false])("are kept by a connection when they are on (%s)", async (prepared) => {
     const test = await createTestDatabase();
     const db = openDatabase({ url: test.url, connectionsMax: 1, prepared });
     onTestFinished(async () => {
@@ -227,7 +228,8 @@ describe("prepared statements", () => {
     const run = await makeRun(db, "running");
     const group = new GroupCommit(db);
     expect(await group.write(writing(run, "a"))).toBe(true);
-    expect(await preparedIn(db)).toEqual(names);
+    if (prepared) expect(await preparedIn(db)).toContain("checkpoint.group");
+    else expect(await preparedIn(db)).toEqual([]);
   });
 
   it("outlive a migration that gives their tables a new column", async () => {
@@ -244,5 +246,27 @@ describe("prepared statements", () => {
       await db.query({ text: `alter table ${table} add column later text default 'x'`, values: [] });
     for (const text of ["b", "c", "d", "e", "f"]) expect(await group.write(writing(run, text))).toBe(true);
     expect(await stored(db, run)).toEqual(["a", "b", "c", "d", "e", "f"]);
+  });
+
+  it("of a run's whole way outlive one as well", async () => {
+    const test = await createTestDatabase();
+    const db = openDatabase({ url: test.url, connectionsMax: 1 });
+    onTestFinished(async () => {
+      await db.close();
+      await test.drop();
+    });
+    const view = { values: {}, interrupts: {}, parked: false };
+    const wholeWay = async (): Promise<string> => {
+      const run = await makeRun(db, "running");
+      const outcome: Outcome = { kind: "success", view, questions: [], graphVersion: "1" };
+      await settle(db, { run, outcome, finalEvents: [{ event: "values", data: "{}" }] });
+      const { run_id: runId, thread_id: threadId, tenant } = run;
+      await escalationsOfThread(db, { threadId });
+      return (await getRun(db, { runId, threadId, tenant }))[0]?.status ?? "gone";
+    };
+    expect(await wholeWay()).toBe("success");
+    for (const table of ["holdfast.runs", "holdfast.threads", "holdfast.escalations"])
+      await db.query({ text: `alter table ${table} add column later text default 'x'`, values: [] });
+    expect(await wholeWay()).toBe("success");
   });
 });

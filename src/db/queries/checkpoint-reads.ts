@@ -83,6 +83,7 @@ export const parentSends = query({
 /** Whether this run has committed a checkpoint of its own at the root: then its input is applied. */
 export const hasOwnCheckpoint = query({
   name: "checkpoint.own",
+  prepared: true,
   text: "select 1 from public.checkpoints where thread_id = $2 and run_id = $1 and checkpoint_ns = '' limit 1",
   values: (p: { runId: string; threadId: string }) => [p.runId, p.threadId],
   row: () => true,

@@ -1,6 +1,6 @@
 // Taking a run and keeping it. The claim statement is the one below; it touches one table and joins nothing.
 import { query } from "../query.ts";
-import { asRun } from "./rows.ts";
+import { asRun, runColumns } from "./rows.ts";
 
 const claiming = (which: "suspect" | "not suspect"): string => `
 with next as (
@@ -15,7 +15,8 @@ update holdfast.runs r
        lease_until = holdfast.now() + $3 * interval '1 second', first_epoch = coalesce(first_epoch, epoch + 1),
        started_at = coalesce(started_at, holdfast.now()), claimed_at = holdfast.now(), updated_at = holdfast.now()
   from next where r.run_id = next.run_id and r.status = 'queued'
-returning r.*`;
+returning ${runColumns("r")},
+  exists (select 1 from public.checkpoints c where c.thread_id = r.thread_id::text) as has_checkpoints`;
 
 interface Claim {
   workerId: string;
@@ -26,6 +27,7 @@ interface Claim {
 /** At most one row: the first due run of the graphs this worker knows, suspects left out. */
 export const claimNext = query({
   name: "claim.next",
+  prepared: true,
   text: claiming("not suspect"),
   values: (p: Claim) => [p.workerId, p.graphIds, p.leaseSeconds],
   row: asRun,
@@ -34,6 +36,7 @@ export const claimNext = query({
 /** The same among the suspects: runs that two workers died under, which are run alone. */
 export const claimSuspect = query({
   name: "claim.suspect",
+  prepared: true,
   text: claiming("suspect"),
   values: (p: Claim) => [p.workerId, p.graphIds, p.leaseSeconds],
   row: asRun,
@@ -53,6 +56,7 @@ select 1 from holdfast.runs
 /** Renews every lease this worker still holds, in id order (unordered, it deadlocks with the saver's share locks). */
 export const renewLeases = query({
   name: "claim.renew",
+  prepared: true,
   text: `
 with held as materialized (
   select r.run_id from holdfast.runs r join unnest($1::uuid[], $2::bigint[]) as k (run_id, epoch)
@@ -77,6 +81,7 @@ returning r.run_id, r.cancel_requested`,
  * Suspects are always due. */
 export const nextDue = query({
   name: "claim.next_due",
+  prepared: true,
   text: `select extract(epoch from min(available_at) - holdfast.now())::float8 * 1000 as ms
            from holdfast.runs
           where status = 'queued' and not suspect and available_at > (select holdfast.now()) and graph_id = any($1::text[])`,

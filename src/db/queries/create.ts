@@ -2,12 +2,13 @@
 // runs that were committed while the lock was waited for.
 import type { EffectsPolicy } from "../../domain/run.ts";
 import { query } from "../query.ts";
-import { asRun, asThread } from "./rows.ts";
+import { asRun, asThread, runColumns, threadColumns } from "./rows.ts";
 
 // Not `for update`: an effect's row refers to the thread while it holds its run, and would wait the other way round.
 export const lockThread = query({
   name: "thread.lock",
-  text: "select * from holdfast.threads where thread_id = $1 and tenant = $2 for no key update",
+  prepared: true,
+  text: `select ${threadColumns("t")} from holdfast.threads t where thread_id = $1 and tenant = $2 for no key update`,
   values: (p: { threadId: string; tenant: string }) => [p.threadId, p.tenant],
   row: asThread,
 });
@@ -15,8 +16,9 @@ export const lockThread = query({
 /** Zero rows when a thread of that id exists. */
 export const insertThread = query({
   name: "thread.insert",
-  text: `insert into holdfast.threads (thread_id, tenant, metadata, ttl_minutes)
-         values ($1, $2, $3, $4) on conflict (thread_id) do nothing returning *`,
+  prepared: true,
+  text: `insert into holdfast.threads as t (thread_id, tenant, metadata, ttl_minutes)
+         values ($1, $2, $3, $4) on conflict (thread_id) do nothing returning ${threadColumns("t")}`,
   values: (p: { threadId: string; tenant: string; metadata: unknown; ttlMinutes?: number | null }) => [
     p.threadId,
     p.tenant,
@@ -29,7 +31,9 @@ export const insertThread = query({
 /** Runs of a thread that are not finished, oldest first. */
 export const openRuns = query({
   name: "run.open_of_thread",
-  text: `select * from holdfast.runs where thread_id = $1 and status in ('queued', 'blocked', 'running') order by seq`,
+  prepared: true,
+  text: `select ${runColumns("r")} from holdfast.runs r
+          where thread_id = $1 and status in ('queued', 'blocked', 'running') order by seq`,
   values: (p: { threadId: string }) => [p.threadId],
   row: asRun,
 });
@@ -58,15 +62,16 @@ export interface NewRun {
  */
 export const insertRun = query({
   name: "run.insert",
+  prepared: true,
   text: `
-insert into holdfast.runs (run_id, tenant, thread_id, assistant_id, graph_id, multitask_strategy, available_at, delayed,
+insert into holdfast.runs as r (run_id, tenant, thread_id, assistant_id, graph_id, multitask_strategy, available_at, delayed,
                            temporary, kwargs, metadata, resume, attempts_max, redrive_of, effects_policy, epoch, status)
 select $1, $2, $3, $4, $5, $6, holdfast.now() + $7 * interval '1 second', $7 > 0, $8, $9, $10, $11, $12, $13, $14, t.epoch,
        case when ($7 > 0 and $13::uuid is null)
               or exists (select 1 from holdfast.runs o where o.thread_id = $3 and o.status in ('queued', 'running'))
             then 'blocked' else 'queued' end
   from holdfast.threads t where t.thread_id = $3
-returning *`,
+returning ${runColumns("r")}`,
   values: (p: NewRun) => [
     p.runId,
     p.tenant,
@@ -89,6 +94,7 @@ returning *`,
 /** Shows on the thread that it works, and for which graph. */
 export const markThreadBusy = query({
   name: "thread.busy",
+  prepared: true,
   text: `update holdfast.threads
             set status = 'busy', graph_id = $2, updated_at = holdfast.now(),
                 metadata = metadata || jsonb_build_object('graph_id', $2::text, 'assistant_id', $3::text),

@@ -113,6 +113,7 @@ export const reusableEffect = query({
 /** Calls that a run was to ask a human about. */
 export const escalatedByRun = query({
   name: "effect.escalated_by_run",
+  prepared: true,
   text: "select effect_id, tool, task_id, checkpoint_ns from holdfast.effects where run_id = $1 and state = 'escalated' and compensates is null",
   values: (p: { runId: string }) => [p.runId],
   row: (raw) => raw as unknown as Pick<EffectRow, "effect_id" | "tool" | "task_id" | "checkpoint_ns">,

@@ -2,7 +2,7 @@ import type { AccessFilter } from "../../domain/access.ts";
 import type { EscalationReason, ResponseType } from "../../domain/escalation.ts";
 import { query } from "../query.ts";
 import { accessValue, ofVisibleThread } from "./access.ts";
-import { asEscalation } from "./rows.ts";
+import { asEscalation, escalationColumns } from "./rows.ts";
 
 export interface NewEscalation {
   escalationId: string;
@@ -99,7 +99,8 @@ select * from holdfast.escalations
 /** Every question of a thread and what became of it, in the order they were asked. */
 export const escalationsOfThread = query({
   name: "escalation.of_thread",
-  text: "select * from holdfast.escalations where thread_id = $1 order by created_at, ordinal",
+  prepared: true,
+  text: `select ${escalationColumns("e")} from holdfast.escalations e where thread_id = $1 order by created_at, ordinal`,
   values: (p: { threadId: string }) => [p.threadId],
   row: asEscalation,
 });
@@ -124,6 +125,7 @@ update holdfast.escalations
 /** Open questions that are not asked any more: new input, a fork or another path made them moot. */
 export const supersedeEscalations = query({
   name: "escalation.supersede",
+  prepared: true,
   text: `
 update holdfast.escalations set status = 'superseded'
  where thread_id = $1 and status = 'open' and not compensation and not (escalation_id = any($2::uuid[])) returning escalation_id`,

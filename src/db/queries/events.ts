@@ -6,6 +6,7 @@ import { query } from "../query.ts";
  */
 export const readEvents = query({
   name: "events.read",
+  prepared: true,
   text: `
 select r.status, e.seq, e.event, e.data, e.created_at
   from holdfast.runs r
@@ -34,6 +35,7 @@ select r.status, e.seq, e.event, e.data, e.created_at
 /** The number of the last event, -1 when there is none. */
 export const lastSeq = query({
   name: "events.last_seq",
+  prepared: true,
   text: "select coalesce(max(seq), -1) as seq from holdfast.run_events where run_id = $1",
   values: (p: { runId: string }) => [p.runId],
   row: (raw) => raw.seq as number,
@@ -42,6 +44,7 @@ export const lastSeq = query({
 /** Appends behind the last event; the thread is locked and the run has no live holder. */
 export const appendEvents = query({
   name: "events.append",
+  prepared: true,
   text: `
 insert into holdfast.run_events (run_id, seq, attempt, event, data)
 select $1, coalesce((select max(seq) from holdfast.run_events where run_id = $1), -1) + e.n::int, $2, e.event, e.data

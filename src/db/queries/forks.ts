@@ -27,6 +27,7 @@ const byApi = "(c.run_id is null and c.epoch is not null)";
  */
 export const effectsBehind = query({
   name: "fork.effects_behind",
+  prepared: true,
   text: `
 with recursive candidate as materialized (
   select e.effect_id, e.tool, e.state, e.args_digest, e.run_id, e.dispatched_at, e.prepared_at,

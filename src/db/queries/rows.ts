@@ -55,6 +55,8 @@ export interface RunRow {
   started_at: Date | null;
   claimed_at: Date | null;
   finished_at: Date | null;
+  /** Told by a claim, of the time before it: whether the thread has checkpoints. */
+  has_checkpoints?: boolean;
 }
 
 export interface ThreadRow {
@@ -150,6 +152,108 @@ export interface CronRow {
   created_at: Date;
   updated_at: Date;
 }
+
+/**
+ * Columns by name, for statements that are planned once for each connection: one that a newer version adds does not break
+ * the plans of an older process that still runs.
+ */
+const runColumnNames = Object.keys({
+  run_id: true,
+  seq: true,
+  tenant: true,
+  thread_id: true,
+  assistant_id: true,
+  graph_id: true,
+  status: true,
+  multitask_strategy: true,
+  available_at: true,
+  delayed: true,
+  temporary: true,
+  kwargs: true,
+  metadata: true,
+  resume: true,
+  input_applied: true,
+  epoch: true,
+  first_epoch: true,
+  attempt: true,
+  failures: true,
+  crashes: true,
+  attempts_max: true,
+  worker_id: true,
+  lease_until: true,
+  cancel_requested: true,
+  output: true,
+  error: true,
+  redrive_of: true,
+  kind: true,
+  compensates: true,
+  suspect: true,
+  losses: true,
+  fingerprint: true,
+  effects_policy: true,
+  discarded_at: true,
+  discard_reason: true,
+  created_at: true,
+  updated_at: true,
+  started_at: true,
+  claimed_at: true,
+  finished_at: true,
+} satisfies Record<Exclude<keyof RunRow, "has_checkpoints">, true>);
+const threadColumnNames = Object.keys({
+  thread_id: true,
+  tenant: true,
+  status: true,
+  metadata: true,
+  config: true,
+  graph_id: true,
+  graph_version: true,
+  epoch: true,
+  values: true,
+  interrupts: true,
+  error: true,
+  ttl_minutes: true,
+  state_updated_at: true,
+  created_at: true,
+  updated_at: true,
+} satisfies Record<keyof ThreadRow, true>);
+const escalationColumnNames = Object.keys({
+  escalation_id: true,
+  tenant: true,
+  thread_id: true,
+  run_id: true,
+  graph_id: true,
+  node: true,
+  task_id: true,
+  ordinal: true,
+  interrupt_id: true,
+  checkpoint_ns: true,
+  checkpoint_id: true,
+  payload: true,
+  payload_digest: true,
+  reasons: true,
+  allowed_decisions: true,
+  assignee: true,
+  priority: true,
+  sla_at: true,
+  expires_at: true,
+  on_expiry: true,
+  status: true,
+  decision: true,
+  decided_by: true,
+  decided_at: true,
+  resume_run_id: true,
+  effect_id: true,
+  compensation: true,
+  created_at: true,
+} satisfies Record<keyof EscalationRow, true>);
+
+const columns =
+  (names: readonly string[]) =>
+  (of: string): string =>
+    names.map((name) => `${of}."${name}"`).join(", ");
+export const runColumns = columns(runColumnNames);
+export const threadColumns = columns(threadColumnNames);
+export const escalationColumns = columns(escalationColumnNames);
 
 // pg parses the columns; the schema's own checks make these casts true.
 export const asRun = (raw: Record<string, unknown>): RunRow => raw as unknown as RunRow;

@@ -1,7 +1,7 @@
 import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
 import { accessValue, ofVisibleThread } from "./access.ts";
-import { asRun } from "./rows.ts";
+import { asRun, runColumns } from "./rows.ts";
 import { notingWebhooks } from "./webhooks.ts";
 
 interface RunKey {
@@ -12,7 +12,8 @@ interface RunKey {
 
 export const getRun = query({
   name: "run.get",
-  text: `select * from holdfast.runs where run_id = $1 and ($2::uuid is null or thread_id = $2) and tenant = $3`,
+  prepared: true,
+  text: `select ${runColumns("r")} from holdfast.runs r where run_id = $1 and ($2::uuid is null or thread_id = $2) and tenant = $3`,
   values: (p: RunKey) => [p.runId, p.threadId, p.tenant],
   row: asRun,
 });

@@ -1,6 +1,6 @@
 // Ending an attempt. Each statement names the lease; zero rows means another holder has the thread.
 import { query } from "../query.ts";
-import { asRun } from "./rows.ts";
+import { asRun, runColumns } from "./rows.ts";
 import { notingWebhooks } from "./webhooks.ts";
 
 interface Lease {
@@ -10,6 +10,7 @@ interface Lease {
 
 export const finishRun = query({
   name: "settle.finish",
+  prepared: true,
   text: `
 with ended as (
   update holdfast.runs
@@ -17,7 +18,7 @@ with ended as (
          finished_at = holdfast.now(), updated_at = holdfast.now()
    where run_id = $1 and epoch = $2 and status = 'running' returning *
 ), ${notingWebhooks}
-select * from ended`,
+select ${runColumns("ended")} from ended`,
   values: (
     p: Lease & {
       status: "success" | "error" | "timeout" | "interrupted";
@@ -117,7 +118,9 @@ export const hasProgressed = query({
 /** The row of this holder, locked; zero rows when it has lost its lease. */
 export const holdRun = query({
   name: "settle.hold",
-  text: "select * from holdfast.runs where run_id = $1 and epoch = $2 and status = 'running' for no key update",
+  prepared: true,
+  text: `select ${runColumns("r")} from holdfast.runs r
+          where run_id = $1 and epoch = $2 and status = 'running' for no key update`,
   values: (p: Lease) => [p.runId, p.epoch],
   row: asRun,
 });
@@ -132,6 +135,7 @@ export const deleteRun = query({
 /** The oldest due blocked run becomes the head, when the thread has none. It starts from the thread's epoch. */
 export const promoteNext = query({
   name: "settle.promote",
+  prepared: true,
   text: `
 with head as (
   update holdfast.runs r
@@ -154,6 +158,7 @@ select run_id from head`,
 
 export const recordAttempt = query({
   name: "settle.attempt",
+  prepared: true,
   text: `
 insert into holdfast.run_attempts (run_id, epoch, attempt, worker_id, outcome, error, retry_at, started_at)
 values ($1, $2, $3, $4, $5, $6, holdfast.now() + $7 * interval '1 millisecond', $8) on conflict do nothing`,
@@ -198,6 +203,7 @@ export const raiseEpoch = query({
 /** The thread's view after an attempt. A null keeps what is there; raise the epoch before promoting. */
 export const settleThread = query({
   name: "settle.thread",
+  prepared: true,
   text: `
 update holdfast.threads t
    set epoch = greatest(t.epoch, $2), updated_at = holdfast.now(),
