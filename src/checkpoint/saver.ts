@@ -1,32 +1,24 @@
 // Checkpoints that only the holder of a thread can write. This room stores and loads LangGraph's state; it decides
-// nothing about runs. Read next: src/db/queries/checkpoint-writes.ts for the statements, serializer.ts for the values.
+// nothing about runs. Read next: reader.ts for how it loads, src/db/queries/checkpoint-writes.ts for the statements,
+// serializer.ts for the values.
 import type { RunnableConfig } from "@langchain/core/runnables";
 import {
   type ChannelVersions,
   type Checkpoint,
-  type CheckpointListOptions,
   type CheckpointMetadata,
   type CheckpointTuple,
   type PendingWrite,
-  type SerializerProtocol,
   WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
-import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
-import type { Database } from "../db/pool.ts";
 import type { GroupItem } from "../db/queries/checkpoint-groups.ts";
-import * as reads from "../db/queries/checkpoint-reads.ts";
 import * as writes from "../db/queries/checkpoint-writes.ts";
 import { deleteCheckpoints } from "../db/queries/checkpoints.ts";
-import { one, type Queryable } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import { type EventBatch, noEvents, type StepEvents } from "../domain/event.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import type { GroupCommit } from "./group-commit.ts";
+import { type ReadingOptions, ReadingSaver } from "./reader.ts";
 import { type Aboard, Riders } from "./riders.ts";
-import { strictSerializer } from "./serializer.ts";
-import { nextVersion, withOurVersions } from "./versions.ts";
-
-const listMax = 1_000;
 
 /** Who writes: a run under its lease, or an API call that holds the thread's lock and its next epoch. */
 export type Holder =
@@ -34,18 +26,14 @@ export type Holder =
   | { kind: "thread"; threadId: string; epoch: number }
   | { kind: "reader" };
 
-export interface SaverOptions {
-  db: Database;
-  /** Statements run here; the transaction of an API write, else the pool. */
-  on?: Queryable;
+export interface SaverOptions extends ReadingOptions {
   holder: Holder;
   events?: StepEvents;
-  serializer?: SerializerProtocol;
   /** Refuses the commit of a step: for a look at what a parked node asks, which must go no further. */
   noSteps?: boolean;
   /** Kept with every checkpoint, so that history can be searched by it. */
   metadata?: Record<string, unknown>;
-  /** Whether nobody has ever written a checkpoint of this thread: then there is nothing to read but what this one writes. */
+  /** Whether nobody has ever written a checkpoint of the holder's thread: all there is to read is what this saver writes. */
   newThread?: boolean;
   /** Where a run's writes travel together with those of others; without it each one goes alone. */
   group?: GroupCommit;
@@ -62,12 +50,10 @@ export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect" | 
 /** The task that writes, and the checkpoint it runs on. */
 export type WriteTarget = Pick<writes.WriteRow, "ns" | "checkpointId" | "taskId">;
 
-type Row = reads.CheckpointRow;
 type Owner = { runId: string | null; threadId: string; epoch: number };
 
-/** PostgresSaver's tables and reading, with a write path that is fenced, ordered by our own seq, one statement each. */
-export class FencedSaver extends PostgresSaver {
-  readonly #on: Queryable;
+/** A write path that is fenced, ordered by our own seq, one statement each. */
+export class FencedSaver extends ReadingSaver {
   readonly #holder: Holder;
   readonly #events: StepEvents;
   readonly #noSteps: boolean;
@@ -79,9 +65,8 @@ export class FencedSaver extends PostgresSaver {
   readonly #written = new Set<string>();
 
   constructor(options: SaverOptions) {
-    const { db, on, holder, events, serializer, write, metadata, noSteps, group, newThread } = options;
-    super(db.pool, serializer ?? strictSerializer);
-    this.#on = on ?? db;
+    const { holder, events, write, metadata, noSteps, group, newThread } = options;
+    super(options);
     this.#holder = holder;
     this.#events = events ?? noEvents;
     this.#metadata = metadata ?? {};
@@ -91,43 +76,11 @@ export class FencedSaver extends PostgresSaver {
     this.#write = write ?? ((_kind, statement) => statement());
   }
 
-  // The stock loader takes any version; in text form "10" would sort before "9".
-  override getNextVersion(current: number | string | undefined): number {
-    return nextVersion(current) as unknown as number;
-  }
-
   override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
-    const {
-      thread_id: threadId,
-      checkpoint_ns: ns = "",
-      checkpoint_id: checkpointId,
-    } = config.configurable ?? {};
-    if (typeof threadId !== "string") return undefined;
-    if (this.#newThread && !this.#written.has(ns)) return undefined;
-    const found = await reads.getCheckpoint(this.#on, {
-      threadId,
-      ns,
-      checkpointId: checkpointId ?? null,
-    });
-    const row = one(found);
-    return row === undefined ? undefined : this.#tuple(row);
-  }
-
-  override async *list(
-    config: RunnableConfig,
-    options?: CheckpointListOptions,
-  ): AsyncGenerator<CheckpointTuple> {
-    const { limit, before, filter } = options ?? {};
-    const { thread_id, checkpoint_ns, checkpoint_id } = config.configurable ?? {};
-    const rows = await reads.listCheckpoints(this.#on, {
-      threadId: thread_id ?? null,
-      ns: checkpoint_ns ?? null,
-      checkpointId: checkpoint_id ?? null,
-      metadata: filter === undefined ? null : JSON.stringify(filter),
-      beforeId: before?.configurable?.checkpoint_id ?? null,
-      limit: Math.min(limit ?? listMax, listMax),
-    });
-    for (const row of rows) yield await this.#tuple(row);
+    const { thread_id: threadId, checkpoint_ns: ns = "" } = config.configurable ?? {};
+    const own = this.#holder.kind !== "reader" && this.#holder.threadId === threadId;
+    if (this.#newThread && own && !this.#written.has(ns)) return undefined;
+    return super.getTuple(config);
   }
 
   override async put(
@@ -178,21 +131,13 @@ export class FencedSaver extends PostgresSaver {
   }
 
   override async deleteThread(threadId: string): Promise<void> {
-    await deleteCheckpoints(this.#on, { threadId });
+    await deleteCheckpoints(this.on, { threadId });
   }
 
   /** One pending write in stored form. */
   async dumpWrite([channel, value]: PendingWrite, n: number, target: WriteTarget): Promise<writes.WriteRow> {
     const [type, blob] = await this.serde.dumpsTyped(value);
     return { ...target, idx: WRITES_IDX_MAP[channel] ?? n, channel, type, blob };
-  }
-
-  // Metadata stays plain JSON: it is searched by containment, also when an encrypting serializer is used.
-  protected override async _dumpMetadata(metadata: CheckpointMetadata): Promise<unknown> {
-    return JSON.parse(JSON.stringify(metadata));
-  }
-  protected override async _loadMetadata(metadata: Record<string, unknown>): Promise<CheckpointMetadata> {
-    return metadata as unknown as CheckpointMetadata;
   }
 
   /** Sends one statement together with the events that belong to it, and throws LeaseLost when it wrote nothing. */
@@ -218,8 +163,8 @@ export class FencedSaver extends PostgresSaver {
     try {
       await this.#send("checkpoint", step.ns, (batch) => {
         const { runId } = holder;
-        if (runId === null) return writes.putAsThread(this.#on, { ...holder, ...step, batch });
-        if (this.#group === undefined) return writes.putAsRun(this.#on, { ...holder, ...step, batch });
+        if (runId === null) return writes.putAsThread(this.on, { ...holder, ...step, batch });
+        if (this.#group === undefined) return writes.putAsRun(this.on, { ...holder, ...step, batch });
         // Once: a repeated statement carries the same riders.
         aboard ??= this.#riders.take();
         return this.#grouped({ ...holder, runId, put: step, writes: aboard.rows, replace: false, batch });
@@ -235,9 +180,9 @@ export class FencedSaver extends PostgresSaver {
     await this.#send("write", null, (batch) => {
       const params = { ...holder, writes: rows, replace, batch };
       const { runId } = holder;
-      if (runId === null) return writes.writeAsThread(this.#on, params);
+      if (runId === null) return writes.writeAsThread(this.on, params);
       return this.#group === undefined
-        ? writes.writeAsRun(this.#on, params)
+        ? writes.writeAsRun(this.on, params)
         : this.#grouped({ ...params, runId });
     });
   }
@@ -285,25 +230,5 @@ export class FencedSaver extends PostgresSaver {
         return { channel, version: String(version), type, blob };
       }),
     );
-  }
-
-  async #tuple(row: Row): Promise<CheckpointTuple> {
-    const { thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id } = row;
-    if (row.checkpoint.v < 4 && parent_checkpoint_id !== null) {
-      const sends = one(
-        await reads.parentSends(this.#on, { threadId: thread_id, parentId: parent_checkpoint_id }),
-      );
-      if (sends !== undefined && sends.length > 0) await this._migratePendingSends(sends, row as never);
-    }
-    const stored = await this._loadCheckpoint(row.checkpoint as never, (row.channel_values ?? []) as never);
-    const parent = { thread_id, checkpoint_ns, checkpoint_id: parent_checkpoint_id };
-    const tuple: CheckpointTuple = {
-      config: { configurable: { thread_id, checkpoint_ns, checkpoint_id } },
-      checkpoint: row.epoch === null ? withOurVersions(stored) : stored,
-      metadata: row.metadata as CheckpointMetadata,
-      pendingWrites: await this._loadWrites((row.pending_writes ?? []) as never),
-    };
-    if (parent_checkpoint_id !== null) tuple.parentConfig = { configurable: parent };
-    return tuple;
   }
 }

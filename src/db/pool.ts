@@ -4,6 +4,7 @@ import pg from "pg";
 import { isDatabaseFault } from "../domain/classify.ts";
 import { DatabaseAway } from "../domain/errors.ts";
 import type { Queryable } from "./query.ts";
+import { inTransaction } from "./transaction.ts";
 
 /** Without an answer for this long a connection counts as half-open and is closed. */
 const queryMillisMax = 12_000;
@@ -23,8 +24,8 @@ export interface DatabaseOptions {
 
 export interface Database extends Queryable {
   /**
-   * Runs `work` in one transaction; any throw rolls back. The connection is dropped after an error. Statements go out in
-   * the order in which `work` asks for them: those it does not wait for in between share a round trip.
+   * Runs `work` in one transaction; any throw rolls back. The connection is dropped when that fails too. Statements go
+   * out in the order in which `work` asks for them: those it does not wait for in between share a round trip.
    */
   transaction<T>(work: (client: Queryable) => Promise<T>): Promise<T>;
   /** A connection of its own for LISTEN; `patient` for migrations, which may wait and work for long. */
@@ -69,7 +70,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   return {
     pool,
     query: (statement) => pool.query(planned ? statement : unnamed(statement)).catch(named),
-    transaction: (work) => inTransaction({ pool, way: planned ? inOneTurn : oneByOne }, work),
+    transaction: (work) => onOneConnection(pool, { pipelined: planned }, work),
     dedicated: async ({ patient } = { patient: false }) => {
       const limits = patient ? { statement_timeout: 0, query_timeout: 0 } : {};
       const client = new pg.Client({ ...connection, ...limits });
@@ -83,51 +84,15 @@ export function openDatabase(options: DatabaseOptions): Database {
 
 const unnamed = ({ text, values }: { text: string; values: unknown[] }) => ({ text, values });
 
-type Way = (client: pg.PoolClient) => Queryable;
-
-/** What is asked for in one turn of the loop is one write to the socket. */
-const inOneTurn: Way = (client) => {
-  const { stream } = client.connection;
-  let corked = false;
-  return {
-    query(statement) {
-      if (!corked) {
-        corked = true;
-        stream.cork();
-        queueMicrotask(() => {
-          corked = false;
-          stream.uncork();
-        });
-      }
-      return client.query(statement);
-    },
-  };
-};
-
-const oneByOne: Way = (client) => {
-  let last: Promise<unknown> = Promise.resolve();
-  return {
-    query(statement) {
-      const answer = last.then(() => client.query(unnamed(statement)));
-      last = answer.catch(() => undefined);
-      return answer;
-    },
-  };
-};
-
-async function inTransaction<T>(
-  { pool, way }: { pool: pg.Pool; way: Way },
+async function onOneConnection<T>(
+  pool: pg.Pool,
+  { pipelined }: { pipelined: boolean },
   work: (client: Queryable) => Promise<T>,
 ): Promise<T> {
   const client = await pool.connect().catch(named);
   let failure: Error | undefined;
   try {
-    const statements = way(client);
-    // Only a connection that is gone refuses it, and then what is sent behind it as well.
-    const begun = statements.query({ text: "begin", values: [] });
-    const [, result] = await Promise.all([begun, work(statements)]);
-    await client.query("commit");
-    return result;
+    return await inTransaction(client, { pipelined }, work);
   } catch (error) {
     await client.query("rollback").catch((fault: Error) => {
       failure = fault;

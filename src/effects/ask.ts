@@ -2,7 +2,7 @@
 // was asked about, never by position: two unclear effects of one node may ask in another order when it is repeated.
 import secureJson from "secure-json-parse";
 import type { AnsweredQuestion } from "../db/queries/effect-reads.ts";
-import type { MovedEffect } from "../db/queries/effects.ts";
+import type { MovedEffect } from "../db/queries/effect-rows.ts";
 import {
   detailOf,
   type EscalationDetail,

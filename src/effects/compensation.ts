@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import type { Database } from "../db/pool.ts";
 import type { PendingEffect } from "../db/queries/compensations.ts";
 import * as compensations from "../db/queries/compensations.ts";
-import type { EffectRow } from "../db/queries/effects.ts";
+import type { EffectRow } from "../db/queries/effect-rows.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
 import { classify } from "../domain/classify.ts";

@@ -1,6 +1,6 @@
 // Effects in a fork: performed anew, or taken from the pass of the thread that lies behind it.
 import { type Fork, forkOfRun, reusableEffect } from "../db/queries/effect-reads.ts";
-import type { MovedEffect } from "../db/queries/effects.ts";
+import type { MovedEffect } from "../db/queries/effect-rows.ts";
 import * as effects from "../db/queries/effects.ts";
 import { one } from "../db/query.ts";
 import type { Ledger, LedgerDeps, Opened } from "./opened.ts";

@@ -1,6 +1,7 @@
 import type { Database } from "../db/pool.ts";
 import type { Fork } from "../db/queries/effect-reads.ts";
-import type { Intent, Lease, MovedEffect } from "../db/queries/effects.ts";
+import type { MovedEffect } from "../db/queries/effect-rows.ts";
+import type { Intent, Lease } from "../db/queries/effects.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";

@@ -1,6 +1,6 @@
 // One call, from its row in the ledger to its result. Each turn looks at the state and makes one move.
 import { answersAboutEffect } from "../db/queries/effect-reads.ts";
-import type { MovedEffect } from "../db/queries/effects.ts";
+import type { MovedEffect } from "../db/queries/effect-rows.ts";
 import * as effects from "../db/queries/effects.ts";
 import { classify } from "../domain/classify.ts";
 import { isDone, isNotDone, wayOut } from "../domain/effect.ts";

@@ -1,7 +1,8 @@
 // Before a call is sent: its row, and whether this run may have it.
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { MovedEffect, OlderIntent, Prepared } from "../db/queries/effects.ts";
+import type { MovedEffect } from "../db/queries/effect-rows.ts";
+import type { OlderIntent, Prepared } from "../db/queries/effects.ts";
 import * as effects from "../db/queries/effects.ts";
 import { one } from "../db/query.ts";
 import { isDone } from "../domain/effect.ts";

@@ -1,6 +1,6 @@
 // What became of a call that may have taken place: found out by its class, never by sending it blindly again.
 import type { AnsweredQuestion } from "../db/queries/effect-reads.ts";
-import type { MovedEffect } from "../db/queries/effects.ts";
+import type { MovedEffect } from "../db/queries/effect-rows.ts";
 import * as effects from "../db/queries/effects.ts";
 import { type Looked, lookMillis, wayOut } from "../domain/effect.ts";
 import { EffectUnsettled } from "../domain/errors.ts";

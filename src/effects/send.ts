@@ -1,6 +1,6 @@
 // Sending a call: the last fence, the call, its outcome.
 
-import type { MovedEffect } from "../db/queries/effects.ts";
+import type { MovedEffect } from "../db/queries/effect-rows.ts";
 import * as effects from "../db/queries/effects.ts";
 import { one } from "../db/query.ts";
 import { classify } from "../domain/classify.ts";

@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import type { CompiledStateGraph, Pregel } from "@langchain/langgraph";
 import { NotFound } from "../domain/errors.ts";
-import { type ImportModule, importExport, kindOf } from "./exported.ts";
+import { type Exported, type ImportModule, importExport, kindOf } from "./exported.ts";
 import { ProjectError, readProject } from "./project.ts";
 
 /** Any compiled graph; its state is its own business. */
@@ -41,9 +41,8 @@ export async function loadRegistry(file: string, importModule: ImportModule): Pr
     const { value, sourceFile, refuse } = await importExport({ project, place, target, importModule });
     if (!isGraphLike(value)) throw refuse("a graph, a graph builder or a function that returns one");
     const folderDigest = await digestOfFolder(path.dirname(sourceFile));
-    const one = typeof value === "function" ? undefined : graphOf(value);
-    const shared =
-      one === undefined ? undefined : { graph: one, version: version ?? digestOf(one, folderDigest) };
+    const graph = typeof value === "function" ? undefined : compiledAtStart(value, refuse);
+    const shared = graph && { graph, version: version ?? digestOf(graph, folderDigest) };
     sources.set(graphId, { exported: value, shared, declaredVersion: version, folderDigest });
   }
   return {
@@ -91,6 +90,14 @@ async function compiled(
   const graph = graphOf(made);
   if (graph !== undefined) return graph;
   throw new ProjectError(`graph ${told.graphId}: its function returned ${kindOf(made)}, not a graph`);
+}
+
+function compiledAtStart(made: unknown, refuse: Exported["refuse"]): Graph | undefined {
+  try {
+    return graphOf(made);
+  } catch (error) {
+    throw refuse(`a graph that compiles: ${(error as Error).message}`);
+  }
 }
 
 const graphOf = (made: unknown): Graph | undefined =>

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import * as compensations from "../db/queries/compensations.ts";
-import type { EffectRow } from "../db/queries/effects.ts";
+import type { EffectRow } from "../db/queries/effect-rows.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one, type Queryable } from "../db/query.ts";
 import type { HumanInterrupt, ResponseType } from "../domain/escalation.ts";

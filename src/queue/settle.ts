@@ -58,22 +58,25 @@ export async function settleInTransaction(tx: Queryable, settlement: Settlement)
   const unused = held.resume !== null && !held.input_applied && isTerminalOutcome(outcome);
   // An error that was on its way, of a compensation that has in truth done its work, is not told.
   const finalEvents = outcome.kind === "compensated" ? [] : settlement.finalEvents;
-  await end(tx, { run, outcome, finalEvents }, unused);
+  const rest = await restOf(tx, run, outcome);
+  await end(tx, { run, outcome, finalEvents, reopens: unused, rest });
   await failpoint("settle.before_commit");
 }
 
+interface Ending extends Settlement {
+  /** The question it was to answer is open again. */
+  reopens: boolean;
+  rest: Rest;
+}
+
 /** One after the other, in one round trip: none needs to know what those before it have found. */
-async function end(tx: Queryable, settlement: Settlement, reopens: boolean): Promise<void> {
-  const { run, outcome } = settlement;
+async function end(tx: Queryable, ending: Ending): Promise<void> {
+  const { run, outcome, reopens } = ending;
   const place = { runId: run.run_id, threadId: run.thread_id };
-  const moved = move(tx, run, outcome);
-  // What the thread of a compensation shows then is read from its runs.
-  if (run.kind === "compensation") await moved;
-  const rest = await restOf(tx, run, outcome);
-  const sent: Promise<unknown>[] = [moved];
+  const sent: Promise<unknown>[] = [move(tx, run, outcome)];
   if (reopens) sent.push(escalations.reopenEscalations(tx, place));
-  if (!(outcome.kind === "cancelled" && outcome.action === "rollback")) sent.push(...record(tx, settlement));
-  sent.push(showOnThread(tx, run, { outcome, rest }));
+  if (!(outcome.kind === "cancelled" && outcome.action === "rollback")) sent.push(...record(tx, ending));
+  sent.push(showOnThread(tx, ending));
   if (isTerminalOutcome(outcome)) sent.push(startCompensation(tx, run));
   sent.push(settling.promoteNext(tx, { threadId: run.thread_id }));
   await Promise.all(sent);
@@ -168,11 +171,7 @@ async function ask(tx: Queryable, run: RunRow, questions: readonly Question[]): 
   await escalations.supersedeEscalations(tx, { threadId: run.thread_id, keep: asked });
 }
 
-function showOnThread(
-  tx: Queryable,
-  run: RunRow,
-  { outcome, rest }: { outcome: Outcome; rest: Rest },
-): Promise<unknown> {
+function showOnThread(tx: Queryable, { run, outcome, rest }: Ending): Promise<unknown> {
   const view = "view" in outcome ? outcome.view : undefined;
   const open = outcome.kind === "retry" || outcome.kind === "released";
   return settling.settleThread(tx, {

@@ -53,4 +53,55 @@ describe.each([true, false])("a transaction, with prepared statements %s", (prep
     await expect(failing).rejects.toThrow("changed its mind");
     expect(await notes()).toEqual([1, 2]);
   });
+
+  it("writes nothing behind a failed statement, however many were asked for with it", async () => {
+    const failing = db.transaction((tx) =>
+      Promise.all([1, 6, 7, 8, 9].map((n) => tx.query(text("insert into notes values ($1)", n)))),
+    );
+    await expect(failing).rejects.toMatchObject({ code: "23505" });
+    // Whatever was still on its way on that connection has arrived when another one has had its turns.
+    for (let turn = 0; turn < 10; turn += 1) await notes();
+    expect(await notes()).toEqual([1, 2]);
+  });
+
+  it("refuses what a part of its work asks for when another part has failed", async () => {
+    let late: Promise<unknown> = Promise.resolve();
+    const failing = db.transaction((tx) => {
+      late = (async () => {
+        await tx.query(text("select 1"));
+        await tx.query(text("select 2"));
+        await tx.query(text("insert into notes values ($1)", 10));
+      })();
+      late.catch(() => undefined);
+      return Promise.reject(new Error("changed its mind"));
+    });
+    await expect(failing).rejects.toThrow("changed its mind");
+    await expect(late).rejects.toThrow("transaction is over");
+    expect(await notes()).toEqual([1, 2]);
+  });
+
+  it("refuses what is asked for after its commit", async () => {
+    const tx = await db.transaction((client) => Promise.resolve(client));
+    await expect(tx.query(text("insert into notes values ($1)", 11))).rejects.toThrow("transaction is over");
+    expect(await notes()).toEqual([1, 2]);
+  });
+
+  it("is no success when the failure of a statement was overlooked: Postgres has rolled it back", async () => {
+    const failing = db.transaction(async (tx) => {
+      await tx.query(text("insert into notes values ($1)", 12));
+      await tx.query(text("insert into notes values ($1)", 1)).catch(() => undefined);
+    });
+    await expect(failing).rejects.toThrow(/rolled back/);
+    expect(await notes()).toEqual([1, 2]);
+  });
+
+  it("leaves its connection fit for the next one when it fails", async () => {
+    const backend = async (): Promise<unknown> =>
+      db.transaction(async (tx) => (await tx.query(text("select pg_backend_pid() as pid"))).rows[0]?.pid);
+    const before = await backend();
+    await expect(db.transaction((tx) => tx.query(text("select 1 / $1::int", 0)))).rejects.toMatchObject({
+      code: "22012",
+    });
+    expect(await backend()).toBe(before);
+  });
 });

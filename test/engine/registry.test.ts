@@ -99,6 +99,13 @@ describe("an export of langgraph.json", () => {
     );
   });
 
+  it("is refused at start when it is a builder that does not compile", async () => {
+    const broken = new StateGraph(LogState).addNode("alone", () => ({ log: [] }));
+    await expect(load({ graph: broken })).rejects.toThrow(
+      /graph g: .*"graph" must be a graph that compiles: /,
+    );
+  });
+
   it("says what a function gave that is no graph, when a run opens it", async () => {
     const registry = await load({ graph: () => ({ not: "a graph" }) });
     await expect(registry.open("g", {})).rejects.toThrow(

@@ -3,7 +3,7 @@
 import type { EffectClass } from "../../domain/effect.ts";
 import type { EscalationReason, ResponseType } from "../../domain/escalation.ts";
 import { query } from "../query.ts";
-import type { EffectRow } from "./effects.ts";
+import type { EffectRow } from "./effect-rows.ts";
 import { asRun } from "./rows.ts";
 
 const asEffect = (raw: Record<string, unknown>): EffectRow => raw as unknown as EffectRow;

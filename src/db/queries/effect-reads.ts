@@ -1,7 +1,7 @@
 // Who looks at the ledger of effects: people, forks, compensations, the scrape, the prune chore.
 import type { EffectState } from "../../domain/effect.ts";
 import { query } from "../query.ts";
-import type { EffectRow } from "./effects.ts";
+import type { EffectRow } from "./effect-rows.ts";
 
 const asEffect = (raw: Record<string, unknown>): EffectRow => raw as unknown as EffectRow;
 

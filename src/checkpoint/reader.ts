@@ -1,0 +1,98 @@
+import type { RunnableConfig } from "@langchain/core/runnables";
+import type {
+  CheckpointListOptions,
+  CheckpointMetadata,
+  CheckpointTuple,
+  SerializerProtocol,
+} from "@langchain/langgraph-checkpoint";
+import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
+import type { Database } from "../db/pool.ts";
+import * as reads from "../db/queries/checkpoint-reads.ts";
+import { one, type Queryable } from "../db/query.ts";
+import { strictSerializer } from "./serializer.ts";
+import { nextVersion, withOurVersions } from "./versions.ts";
+
+const listMax = 1_000;
+
+export interface ReadingOptions {
+  db: Database;
+  /** Statements run here; the transaction of an API write, else the pool. */
+  on?: Queryable;
+  serializer?: SerializerProtocol;
+}
+
+/** PostgresSaver's tables, read in the order of our own seq, one statement each; also threads that it wrote itself. */
+export class ReadingSaver extends PostgresSaver {
+  protected readonly on: Queryable;
+
+  constructor({ db, on, serializer }: ReadingOptions) {
+    super(db.pool, serializer ?? strictSerializer);
+    this.on = on ?? db;
+  }
+
+  // The stock loader takes any version; in text form "10" would sort before "9".
+  override getNextVersion(current: number | string | undefined): number {
+    return nextVersion(current) as unknown as number;
+  }
+
+  override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
+    const {
+      thread_id: threadId,
+      checkpoint_ns: ns = "",
+      checkpoint_id: checkpointId,
+    } = config.configurable ?? {};
+    if (typeof threadId !== "string") return undefined;
+    const found = await reads.getCheckpoint(this.on, {
+      threadId,
+      ns,
+      checkpointId: checkpointId ?? null,
+    });
+    const row = one(found);
+    return row === undefined ? undefined : this.#tuple(row);
+  }
+
+  override async *list(
+    config: RunnableConfig,
+    options?: CheckpointListOptions,
+  ): AsyncGenerator<CheckpointTuple> {
+    const { limit, before, filter } = options ?? {};
+    const { thread_id, checkpoint_ns, checkpoint_id } = config.configurable ?? {};
+    const rows = await reads.listCheckpoints(this.on, {
+      threadId: thread_id ?? null,
+      ns: checkpoint_ns ?? null,
+      checkpointId: checkpoint_id ?? null,
+      metadata: filter === undefined ? null : JSON.stringify(filter),
+      beforeId: before?.configurable?.checkpoint_id ?? null,
+      limit: Math.min(limit ?? listMax, listMax),
+    });
+    for (const row of rows) yield await this.#tuple(row);
+  }
+
+  // Metadata stays plain JSON: it is searched by containment, also when an encrypting serializer is used.
+  protected override async _dumpMetadata(metadata: CheckpointMetadata): Promise<unknown> {
+    return JSON.parse(JSON.stringify(metadata));
+  }
+  protected override async _loadMetadata(metadata: Record<string, unknown>): Promise<CheckpointMetadata> {
+    return metadata as unknown as CheckpointMetadata;
+  }
+
+  async #tuple(row: reads.CheckpointRow): Promise<CheckpointTuple> {
+    const { thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id } = row;
+    if (row.checkpoint.v < 4 && parent_checkpoint_id !== null) {
+      const sends = one(
+        await reads.parentSends(this.on, { threadId: thread_id, parentId: parent_checkpoint_id }),
+      );
+      if (sends !== undefined && sends.length > 0) await this._migratePendingSends(sends, row as never);
+    }
+    const stored = await this._loadCheckpoint(row.checkpoint as never, (row.channel_values ?? []) as never);
+    const parent = { thread_id, checkpoint_ns, checkpoint_id: parent_checkpoint_id };
+    const tuple: CheckpointTuple = {
+      config: { configurable: { thread_id, checkpoint_ns, checkpoint_id } },
+      checkpoint: row.epoch === null ? withOurVersions(stored) : stored,
+      metadata: row.metadata as CheckpointMetadata,
+      pendingWrites: await this._loadWrites((row.pending_writes ?? []) as never),
+    };
+    if (parent_checkpoint_id !== null) tuple.parentConfig = { configurable: parent };
+    return tuple;
+  }
+}
