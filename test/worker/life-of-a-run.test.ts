@@ -229,8 +229,9 @@ describe("the queue", () => {
       runs.push((await createRun(runtime.db, runRequest({ graphId: "steps", threadId, kwargs }))).run);
     }
     for (let n = 0; n < 8; n += 1) runtime.work({ slotsMax: 2 });
-    const last = await untilEnded(runtime, runs.at(-1)?.run_id ?? "");
-    const log = (JSON.parse(last.output ?? "") as { log: string[] }).log.filter((entry) =>
+    let last: RunRow | undefined;
+    for (const run of runs) last = await untilEnded(runtime, run.run_id);
+    const log = (JSON.parse(last?.output ?? "") as { log: string[] }).log.filter((entry) =>
       entry.startsWith("run"),
     );
     expect(log).toEqual(Array.from({ length: 49 }, (_, n) => `run ${n}`));
