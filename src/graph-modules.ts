@@ -18,7 +18,19 @@ interface CommonJs {
   _extensions: { ".js": Compile };
 }
 
-export async function openGraphModules(): Promise<ImportModule> {
+/** A file that ends in `.mjs` says that Node can load it as it is: a project of nothing else starts without a compiler. */
+export function openGraphModules(): ImportModule {
+  let hooked: Promise<void> | undefined;
+  return async (url) => {
+    if (!new URL(url).pathname.endsWith(".mjs")) {
+      hooked ??= hookLoaders();
+      await hooked;
+    }
+    return import(url);
+  };
+}
+
+async function hookLoaders(): Promise<void> {
   const commonJs = Module as unknown as CommonJs;
   const compileAsNode = commonJs._extensions[".js"];
   const [esm, cjs] = await Promise.all([import("tsx/esm/api"), import("tsx/cjs/api")]);
@@ -27,7 +39,6 @@ export async function openGraphModules(): Promise<ImportModule> {
   cjs.register();
   // Node before 20.19 and 22.12 cannot require an ES module: CommonJS graphs then have a second copy of LangGraph.
   if ("require_module" in process.features) shareWithCommonJs(commonJs, compileAsNode);
-  return (url) => import(url);
 }
 
 /**

@@ -39,7 +39,7 @@ export async function serveSuspects(config: Config, log: Log): Promise<void> {
     config,
     log,
     url: first.open.url,
-    importModule: await openGraphModules(),
+    importModule: openGraphModules(),
   });
   const held = new HeldRuns(workerDeps(runtime, holding(config, first.open.url)));
   held.start();

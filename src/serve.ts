@@ -44,7 +44,7 @@ export async function serve(config: Config, log: Log, { environment, mainFile }:
     const applied = await migrate(url);
     if (applied.length > 0) log.info({ applied }, "schema brought up to date");
     await model(config, log, environment, stops);
-    const importModule = await openGraphModules();
+    const importModule = openGraphModules();
     const runtime = await openRoleRuntime({ config, log, url, importModule });
     stops.push(() => runtime.stop());
     const listening = config.ROLES.includes("http")

@@ -14,6 +14,8 @@ export interface ChaosOptions extends Pick<PlantOptions, "dist" | "workerSetting
   seed: number;
   killMillis: number;
   postgresMillis: number;
+  killsMax: number;
+  postgresCrashesMax: number;
   secondsMax: number;
   modelFaultRate: number;
   /** Ends as soon as the sink shows a second effect or the checkpoints a second writer. */
@@ -26,6 +28,8 @@ export const chaosDefaults = {
   seed: 20_261_120,
   killMillis: 1_200,
   postgresMillis: 20_000,
+  killsMax: Number.POSITIVE_INFINITY,
+  postgresCrashesMax: Number.POSITIVE_INFINITY,
   secondsMax: 2_400,
   modelFaultRate: 0.1,
 };

@@ -9,6 +9,7 @@ import { type EffectSink, killed, startEffectSink, startProgram } from "../suppo
 import type { SinkOptions } from "../support/effect-sink-server.ts";
 import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
 import type { FaultyModel } from "../support/model-main.ts";
+import { packProgram } from "../support/packed-program.ts";
 
 export interface PlantOptions {
   seed: number;
@@ -52,10 +53,13 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
   });
   const faults: FaultyModel = { seed: options.seed, faultRate: options.modelFaultRate };
   const model = await startProgram("model-main.ts", faults);
-  const program = options.dist === undefined ? {} : { dist: options.dist };
+  const program = await packProgram({
+    graphs: "test/graphs/chaos.json",
+    ...(options.dist === undefined ? {} : { dist: options.dist }),
+  });
   const settings = {
     DATABASE_URL: url,
-    LANGGRAPH_JSON: "test/graphs/chaos.json",
+    LANGGRAPH_JSON: program.graphs,
     OPENAI_BASE_URL: model.url,
     OPENAI_API_KEY: "none",
     LOG_LEVEL: "info",
@@ -93,6 +97,7 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
       await Promise.all([sink.stop(), killed(model.child as ChildProcess)]);
       await db.close();
       await postgres.stop();
+      await program.remove();
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -9,15 +9,18 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
+/** Ten minutes for the three, as far as they reach: `npm run test:faults` takes the rest. */
+const secondsMax = 200;
+
 /** Calls of one step may share a write or not, so that a few boundaries come and go. */
 const notReachedShareMax = 0.1;
 
 describe("kill -9 at every boundary", () => {
   it.each(scenes)("of $name leaves a second worker to finish it, judged by the sink's log", async (scene) => {
-    const result = await exhaust(stage, scene, ["SIGKILL"]);
+    const result = await exhaust(stage, scene, ["SIGKILL"], { secondsMax });
     console.log(summary(`SIGKILL, ${scene.name}`, result));
     expect(result.violations).toEqual([]);
-    expect(result.points).toBeGreaterThan(20);
+    expect(result.runs).toBeGreaterThan(20);
     expect(result.notReached.length, result.notReached.join(" ")).toBeLessThanOrEqual(
       result.runs * notReachedShareMax,
     );

@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createApp } from "../../src/http/app.ts";
+import { inLanes } from "../exhaustive/lanes.ts";
 import { createTestDatabase } from "../support/database.ts";
 import { expireLeases } from "../support/factory.ts";
 import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
 import { checkInvariants } from "../support/invariants.ts";
+import { type PackedProgram, packProgram } from "../support/packed-program.ts";
 import { startRuntime } from "../support/runtime.ts";
 
 type Send = (pathname: string, init?: RequestInit) => Promise<Response>;
@@ -64,19 +66,31 @@ const countsOf = (names: string[]): Record<string, number> => {
 };
 
 let folder: string;
+let program: PackedProgram;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "holdfast-crash-"));
+  program = await packProgram({ graphs: "test/graphs/langgraph.json" });
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  await program.remove();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const startVictim = (url: string, failpoints: object): Promise<HoldfastProcess> =>
+  startHoldfast(
+    {
+      DATABASE_URL: url,
+      LANGGRAPH_JSON: program.graphs,
+      HOLDFAST_FAILPOINTS: JSON.stringify(failpoints),
+    },
+    program,
+  );
 
 /** Every boundary on the run's path, in order, as the program itself recorded them. */
 async function recordedBoundaries(): Promise<string[]> {
   const database = await createTestDatabase();
   const record = path.join(folder, "boundaries");
-  const victim = await startHoldfast({
-    DATABASE_URL: database.url,
-    HOLDFAST_FAILPOINTS: JSON.stringify({ record }),
-  });
+  const victim = await startVictim(database.url, { record });
   const scenario = {
     threadId: randomUUID(),
     journal: path.join(folder, "recording"),
@@ -93,10 +107,7 @@ async function killAt(boundary: string): Promise<void> {
   const [name, nth] = boundary.split("#");
   const database = await createTestDatabase();
   const at = { name, nth: Number(nth), action: "SIGKILL" };
-  const victim = await startHoldfast({
-    DATABASE_URL: database.url,
-    HOLDFAST_FAILPOINTS: JSON.stringify({ at }),
-  });
+  const victim = await startVictim(database.url, { at });
   const scenario = {
     threadId: randomUUID(),
     journal: path.join(folder, randomUUID()),
@@ -166,7 +177,7 @@ describe("kill -9", () => {
         "settle.after",
       ]),
     );
-    for (const boundary of boundaries) await killAt(boundary);
+    await inLanes(boundaries, killAt);
     console.log(`kill -9 at ${boundaries.length} boundaries, 0 violations`);
   });
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Bus, openBus } from "../../src/db/listen.ts";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
@@ -10,6 +10,7 @@ import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { runById, runRequest } from "../support/factory.ts";
 import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
 import { checkInvariants } from "../support/invariants.ts";
+import { type PackedProgram, packProgram } from "../support/packed-program.ts";
 
 const innocentsTotal = 5;
 const secondsMax = 120;
@@ -23,6 +24,12 @@ const settings = {
   BLOCK_SECONDS: "2",
   STEP_SECONDS: "3",
 };
+
+let program: PackedProgram;
+beforeAll(async () => {
+  program = await packProgram({ graphs: "test/graphs/langgraph.json" });
+});
+afterAll(() => program.remove());
 
 let database: TestDatabase;
 let db: Database;
@@ -76,7 +83,10 @@ async function supervise(environment: Record<string, string> = {}): Promise<Supe
   const deaths: Supervised["deaths"] = [];
   let stopping = false;
   const start = (): Promise<HoldfastProcess> =>
-    startHoldfast({ DATABASE_URL: database.url, ...settings, ...environment });
+    startHoldfast(
+      { DATABASE_URL: database.url, LANGGRAPH_JSON: program.graphs, ...settings, ...environment },
+      program,
+    );
   let current = await start();
   const watching = (async () => {
     while (!stopping) {
@@ -179,7 +189,7 @@ const poisons: Poison[] = [
     how: "exits",
     code: "process_exit",
     message: /process\.exit\(0\)/,
-    stack: /poison\.ts/,
+    stack: /poison\.js/,
     attempts: ["dead"],
     deaths: 0,
   },
@@ -188,7 +198,7 @@ const poisons: Poison[] = [
     how: "rejects",
     code: "unhandled_rejection",
     message: /nobody looks at me/,
-    stack: /poison\.ts/,
+    stack: /poison\.js/,
     attempts: ["dead"],
     deaths: 0,
   },
@@ -196,7 +206,7 @@ const poisons: Poison[] = [
     how: "throws later",
     code: "uncaught_exception",
     message: /thrown out of a timer/,
-    stack: /poison\.ts/,
+    stack: /poison\.js/,
     attempts: ["dead"],
     deaths: 0,
   },

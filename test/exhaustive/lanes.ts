@@ -5,36 +5,62 @@ import { type Action, recordBoundaries, strike } from "./strike.ts";
 /** Victims at once: their start is what takes the time, and it fills a core each. */
 const lanesMax = 3;
 
+/** Takes one after the other, a few at a time, until none is left or `secondsMax` are over. Gives how many were taken. */
+export async function inLanes<T>(
+  items: readonly T[],
+  take: (item: T) => Promise<void>,
+  { lanes = lanesMax, secondsMax = Number.POSITIVE_INFINITY }: { lanes?: number; secondsMax?: number } = {},
+): Promise<number> {
+  const deadline = performance.now() + secondsMax * 1_000;
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < items.length && performance.now() < deadline) {
+      const item = items[next] as T;
+      next += 1;
+      await take(item);
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return next;
+}
+
 export interface Exhausted {
   points: number;
   runs: number;
+  /** Boundaries that the time did not reach to. */
+  left: number;
   notReached: string[];
   violations: string[];
 }
+
+/** Which come first when not all can be taken: spread over the whole play. */
+const strides = 3;
+const spread = <T>(items: readonly T[]): T[] =>
+  Array.from({ length: strides }, (_, first) => items.filter((__, n) => n % strides === first)).flat();
 
 /** Strikes at every boundary of a scene with each action. BOUNDARIES, a pattern, picks some to look at one closely. */
 export async function exhaust(
   stage: Stage,
   scene: Scene,
   chosen: readonly Action[],
-  { lanes = lanesMax, only = process.env.BOUNDARIES ?? "" }: { lanes?: number; only?: string } = {},
+  { secondsMax, only = process.env.BOUNDARIES ?? "" }: { secondsMax?: number; only?: string } = {},
 ): Promise<Exhausted> {
   const boundaries = (await recordBoundaries(stage, scene)).filter((name) => new RegExp(only).test(name));
-  const blows = chosen.flatMap((action) => boundaries.map((boundary) => ({ boundary, action })));
-  const result: Exhausted = { points: boundaries.length, runs: 0, notReached: [], violations: [] };
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    for (let blow = blows[next++]; blow !== undefined; blow = blows[next++]) {
+  const blows = chosen.flatMap((action) => spread(boundaries).map((boundary) => ({ boundary, action })));
+  const notReached: string[] = [];
+  const found: string[] = [];
+  const runs = await inLanes(
+    blows,
+    async (blow) => {
       const { reached, violations } = await strike(stage, scene, blow);
-      result.runs += 1;
-      if (!reached) result.notReached.push(`${blow.boundary} ${blow.action}`);
+      if (!reached) notReached.push(`${blow.boundary} ${blow.action}`);
       for (const violation of violations) console.log(violation);
-      result.violations.push(...violations);
-    }
-  };
-  await Promise.all(Array.from({ length: lanes }, lane));
-  return result;
+      found.push(...violations);
+    },
+    secondsMax === undefined ? {} : { secondsMax },
+  );
+  return { points: boundaries.length, runs, left: blows.length - runs, notReached, violations: found };
 }
 
-export const summary = (name: string, { points, runs, notReached, violations }: Exhausted): string =>
-  `${name}: ${points} points, ${runs} runs, ${notReached.length} not reached, ${violations.length} violations`;
+export const summary = (name: string, { points, runs, left, notReached, violations }: Exhausted): string =>
+  `${name}: ${points} points, ${runs} runs, ${left} left out, ${notReached.length} not reached, ${violations.length} violations`;

@@ -9,6 +9,7 @@ import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { type EffectSink, startEffectSink } from "../support/effect-sink.ts";
 import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
 import { type ModelServer, startModelServer } from "../support/model-server.ts";
+import { type PackedProgram, packProgram } from "../support/packed-program.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
 import { type Play, playScene, type Send } from "./play.ts";
 import { agentScript, type Scene } from "./scene.ts";
@@ -29,7 +30,7 @@ export interface Program {
   environment?: Record<string, string>;
 }
 
-const graphs = path.resolve(import.meta.dirname, "../graphs/scenes.json");
+const graphs = "test/graphs/scenes.json";
 
 export async function openStage(): Promise<Stage> {
   const folder = await mkdtemp(path.join(tmpdir(), "holdfast-exhaustive-"));
@@ -39,26 +40,35 @@ export async function openStage(): Promise<Stage> {
   });
   const model: ModelServer = await startModelServer({ script: agentScript });
   const settings = { OPENAI_BASE_URL: model.url, OPENAI_API_KEY: "none" };
+  const programs = new Map<string | undefined, Promise<PackedProgram>>();
+  const packed = (dist?: string): Promise<PackedProgram> => {
+    const known = programs.get(dist) ?? packProgram({ graphs, ...(dist === undefined ? {} : { dist }) });
+    programs.set(dist, known);
+    return known;
+  };
   Object.assign(process.env, settings);
   return {
     folder,
     sink,
     registry: await loadRegistry(graphs, (url) => import(url)),
-    startVictim: (url, failpoints, { dist, environment } = {}) =>
-      startHoldfast(
+    async startVictim(url, failpoints, { dist, environment } = {}) {
+      const program = await packed(dist);
+      return startHoldfast(
         {
           ...settings,
           DATABASE_URL: url,
-          LANGGRAPH_JSON: "test/graphs/scenes.json",
+          LANGGRAPH_JSON: program.graphs,
           POLL_MILLIS: "100",
           LEASE_SECONDS: "5",
           WORKER_ID: randomUUID(),
           HOLDFAST_FAILPOINTS: JSON.stringify(failpoints),
           ...environment,
         },
-        dist === undefined ? {} : { dist },
-      ),
+        program,
+      );
+    },
     async close() {
+      for (const program of programs.values()) await (await program).remove();
       await Promise.all([sink.stop(), model.stop()]);
       await rm(folder, { recursive: true, force: true });
     },

@@ -12,7 +12,7 @@ export interface TestDatabase {
 /** A migrated database of the test's own, on the Postgres of this run. */
 export async function createTestDatabase(): Promise<TestDatabase> {
   const name = clonePrefix + randomBytes(6).toString("hex");
-  await onAdmin(`create database ${name} template ${inject("template")}`);
+  await onAdmin(`create database ${name} template ${inject("template")} strategy file_copy`);
   return {
     url: urlOf(inject("adminUrl"), name),
     drop: () => onAdmin(`drop database if exists ${name} with (force)`),
