@@ -181,7 +181,7 @@ const poisons: Poison[] = [
     how: "blocks",
     code: "crash_budget",
     message: /killed by SIGKILL: the event loop is blocked/,
-    stack: /spinsInTheGraph \(.*poison\.ts/,
+    stack: /spinsInTheGraph \(.*poison\.js/,
     attempts: alone,
     deaths: 2,
   },
