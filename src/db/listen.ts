@@ -4,14 +4,14 @@ import { z } from "zod";
 import { newId } from "../domain/ids.ts";
 import type { Database } from "./pool.ts";
 
-/** What can be woken for. Waking is a hint: every subscriber polls as well. */
-export const topics = ["queue", "run", "cancel"] as const;
+/** What can be woken for: `events` when a run has new ones, `run` when its row has moved. Waking is a hint: every subscriber polls as well. */
+export const topics = ["queue", "run", "events", "cancel"] as const;
 export type Topic = (typeof topics)[number];
 
 /** NOTIFY serialises commits, so it is sent outside the write, and only once in this time: what comes first goes at
  * once, what comes after it goes together. */
 const coalesceMillis = 20;
-/** Three topics of so many uuids stay below the 8,000 bytes that a notification may have. */
+/** Four topics of so many uuids stay below the 8,000 bytes that a notification may have. */
 const idsPerNotificationMax = 50;
 /** Of one topic; with more than these hold, everybody is woken. */
 const notificationsMax = 8;

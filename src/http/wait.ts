@@ -36,7 +36,7 @@ async function* untilEnd(
   { runId, threadId, tenant }: RunName,
   signal: AbortSignal,
 ): AsyncGenerator<RunRow | undefined | "not yet"> {
-  const wake = wakes.on({ kind: "run", id: runId });
+  const wake = wakes.on({ kind: "end", id: runId });
   try {
     while (!signal.aborted) {
       const run = await getRun(db, { runId, threadId, tenant }).then(one, orAway);

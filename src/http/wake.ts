@@ -1,6 +1,6 @@
-import type { Bus } from "../db/listen.ts";
+import type { Bus, Topic } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
-import { readMarks } from "../db/queries/marks.ts";
+import { openMark, readMarks } from "../db/queries/marks.ts";
 import type { Log } from "../observe/log.ts";
 
 /** Runs and threads whose marks one statement reads. */
@@ -8,8 +8,9 @@ const subjectsPerReadMax = 2_000;
 /** Where anything may have happened, all are looked at, but not more often than this. */
 const lookMillisMin = 50;
 
+/** A run with its events, the end of a run alone, or a thread. */
 export interface Subject {
-  kind: "run" | "thread";
+  kind: "run" | "end" | "thread";
   id: string;
 }
 
@@ -30,8 +31,7 @@ export interface WakesDeps {
   pollMillis: number;
 }
 
-interface Watched {
-  kind: Subject["kind"];
+interface Watched extends Subject {
   /** As it was last seen; undefined before the first look, null when there is no such row. */
   mark: string | null | undefined;
   rings: Set<() => void>;
@@ -61,39 +61,49 @@ export class Wakes {
     const turnTo = (next: readonly Subject[]): void => {
       // The new ones first: what stays is not forgotten in between.
       for (const subject of next) this.#add(subject, bell.ring);
-      const kept = new Set(next.map(({ id }) => id));
-      for (const { id } of watched) if (!kept.has(id)) this.#remove(id, bell.ring);
+      const kept = new Set(next.map(keyOf));
+      for (const key of watched.map(keyOf)) if (!kept.has(key)) this.#remove(key, bell.ring);
       watched = next;
     };
     turnTo(subjects);
     return { wait: (millis, signal) => bell.wait(millis, signal), turnTo, close: () => turnTo([]) };
   }
 
-  #add({ kind, id }: Subject, ring: () => void): void {
-    const known = this.#watched.get(id);
+  #add(subject: Subject, ring: () => void): void {
+    const key = keyOf(subject);
+    const known = this.#watched.get(key);
     if (known !== undefined) {
       known.rings.add(ring);
       return;
     }
-    this.#watched.set(id, { kind, mark: undefined, rings: new Set([ring]) });
+    this.#watched.set(key, { ...subject, mark: firstMark(subject), rings: new Set([ring]) });
     if (this.#watched.size === 1) this.#start();
   }
 
-  #remove(id: string, ring: () => void): void {
-    const known = this.#watched.get(id);
+  #remove(key: string, ring: () => void): void {
+    const known = this.#watched.get(key);
     known?.rings.delete(ring);
-    if (known?.rings.size === 0) this.#watched.delete(id);
+    if (known?.rings.size === 0) this.#watched.delete(key);
     if (this.#watched.size === 0) this.#stop();
   }
 
   #start(): void {
-    const onNews = (id: string): void => {
-      if (id === "*") this.#schedule(lookMillisMin);
-      else for (const ring of this.#watched.get(id)?.rings ?? []) ring();
-    };
-    const { bus, pollMillis } = this.#deps;
-    this.#unsubscribes.push(bus.subscribe("run", onNews), bus.subscribe("queue", onNews));
+    const hear = (topic: Topic, ...kinds: Subject["kind"][]): (() => void) =>
+      this.#deps.bus.subscribe(topic, (id) => {
+        if (id === "*") this.#schedule(lookMillisMin);
+        else for (const kind of kinds) for (const ring of this.#rings({ kind, id })) ring();
+      });
+    const { pollMillis } = this.#deps;
+    this.#unsubscribes.push(
+      hear("events", "run"),
+      hear("run", "run", "end", "thread"),
+      hear("queue", "thread"),
+    );
     this.#schedule(pollMillis);
+  }
+
+  #rings(subject: Subject): Iterable<() => void> {
+    return this.#watched.get(keyOf(subject))?.rings ?? [];
   }
 
   #stop(): void {
@@ -122,7 +132,7 @@ export class Wakes {
     this.#looking = true;
     this.#lookedAt = performance.now();
     try {
-      const subjects = [...this.#watched.entries()];
+      const subjects = [...this.#watched.values()];
       for (let from = 0; from < subjects.length; from += subjectsPerReadMax) {
         await this.#compare(subjects.slice(from, from + subjectsPerReadMax));
       }
@@ -135,13 +145,17 @@ export class Wakes {
     }
   }
 
-  async #compare(subjects: [string, Watched][]): Promise<void> {
+  async #compare(subjects: Watched[]): Promise<void> {
     const idsOf = (kind: Subject["kind"]): string[] =>
-      subjects.flatMap(([id, watched]) => (watched.kind === kind ? [id] : []));
-    const rows = await readMarks(this.#deps.db, { runIds: idsOf("run"), threadIds: idsOf("thread") });
-    const marks = new Map(rows.map(({ id, mark }) => [id, mark]));
-    for (const [id, watched] of subjects) {
-      const mark = marks.get(id) ?? null;
+      subjects.flatMap((watched) => (watched.kind === kind ? [watched.id] : []));
+    const rows = await readMarks(this.#deps.db, {
+      runIds: idsOf("run"),
+      endingIds: idsOf("end"),
+      threadIds: idsOf("thread"),
+    });
+    const marks = new Map(rows.map(({ kind, id, mark }) => [keyOf({ kind, id }), mark]));
+    for (const watched of subjects) {
+      const mark = marks.get(keyOf(watched)) ?? null;
       // Before the first look nobody knows what its stream has read: it is asked to look once.
       if (mark === watched.mark) continue;
       watched.mark = mark;
@@ -149,6 +163,11 @@ export class Wakes {
     }
   }
 }
+
+const keyOf = ({ kind, id }: Subject): string => `${kind} ${id}`;
+
+/** Who waits for an end has looked, or will look, after it began to listen. */
+const firstMark = ({ kind }: Subject): string | undefined => (kind === "end" ? openMark : undefined);
 
 /** One stream's own: rings once, and stays rung until that is noticed. */
 class Bell {

@@ -125,7 +125,7 @@ export class EventWriter implements RunEvents {
           this.#held.unshift(...held);
         }
         if (events.length > 0) this.#writtenAt = performance.now();
-        if (committed && events.length > 0) bus.publish("run", run.run_id);
+        if (committed && events.length > 0) bus.publish("events", run.run_id);
         done();
       },
     };

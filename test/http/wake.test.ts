@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { claimNext } from "../../src/db/queries/claim.ts";
 import { appendEvents } from "../../src/db/queries/events.ts";
+import { settle } from "../../src/queue/settle.ts";
 import { openTestApp, type TestApp } from "../support/http.ts";
 import { countingStatements } from "../support/statements.ts";
 
@@ -76,6 +77,32 @@ it("a stream that waits for a run of its thread hears of it without notification
   await appendEvents(t.db, { runId, attempt: 1, events: [{ event: "custom", data: '"begun"' }] });
   await expect.poll(() => stream.text()).toContain("begun");
   await stream.leave();
+});
+
+it("who waits for a run's end alone does not read it again at its events, and hears of its end without notifications", async () => {
+  const { threadId, runId } = await queuedRun();
+  const { counts, stop } = countingStatements(t.db);
+  const ended = t.send("GET", `/threads/${threadId}/runs/${runId}/join`);
+  const [run] = await claimNext(t.db, { workerId: "w", graphIds: ["steps"], leaseSeconds: 30 });
+  if (run === undefined) throw new Error("there is no run");
+  // Whoever waits has read the run by the first poll for it.
+  await expect.poll(() => counts.get("stream.marks") ?? 0, { interval: 10 }).toBeGreaterThan(0);
+  const read = counts.get("run.get");
+  for (let n = 0; n < 5; n += 1) {
+    await appendEvents(t.db, { runId, attempt: 1, events: [{ event: "custom", data: `"${n}"` }] });
+    t.bus.publish("events", runId);
+    const marks = counts.get("stream.marks") ?? 0;
+    await expect.poll(() => counts.get("stream.marks") ?? 0, { interval: 10 }).toBeGreaterThan(marks);
+  }
+  expect(counts.get("run.get")).toBe(read);
+  const view = { values: { log: ["done"] }, interrupts: {}, parked: false };
+  await settle(t.db, {
+    run,
+    outcome: { kind: "success", view, questions: [], graphVersion: "1" },
+    finalEvents: [],
+  });
+  expect((await ended).json).toEqual({ log: ["done"] });
+  stop();
 });
 
 it("nothing is asked of the database while no stream is open", async () => {

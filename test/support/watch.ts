@@ -26,10 +26,10 @@ function nextNews(bus: Bus): { arrived: Promise<void>; cancel: () => void } {
   let cancel: () => void = () => undefined;
   const arrived = new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, lookMillis);
-    const unsubscribe = bus.subscribe("run", () => resolve());
+    const unsubscribes = (["run", "events"] as const).map((topic) => bus.subscribe(topic, () => resolve()));
     cancel = () => {
       clearTimeout(timer);
-      unsubscribe();
+      for (const unsubscribe of unsubscribes) unsubscribe();
     };
   }).finally(() => cancel());
   return { arrived, cancel };
