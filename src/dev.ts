@@ -17,7 +17,7 @@ const stopMillisMax = 10_000;
 const drainSeconds = "2";
 
 const ignored = /^(node_modules|dist|build|coverage|\..+)$/;
-const watched = /\.([cm]?[jt]sx?|json)$|^\.env(\..+)?$/;
+const watched = /\.([cm]?[jt]sx?|json|css)$|^\.env(\..+)?$/;
 
 interface Program {
   environment: Readonly<Record<string, string | undefined>>;

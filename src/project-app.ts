@@ -7,6 +7,7 @@ import { postInside } from "./http/inside.ts";
 import { bindClientFetch } from "./http/loopback.ts";
 import { loadProgramApp } from "./http/program-app.ts";
 import { loadProgramAuth } from "./http/program-auth.ts";
+import { loadProgramUi } from "./http/program-ui.ts";
 import { type Runtime, startWebhooks } from "./runtime.ts";
 import type { WebhookOptions } from "./webhooks/sender.ts";
 
@@ -38,7 +39,9 @@ export async function openProjectApp({
 }: Opening): Promise<ProjectApp> {
   const auth = await loadProgramAuth(project, importModule);
   const programApp = await loadProgramApp(project, importModule);
-  const app = createApp({ ...runtime, auth, programApp, programHttp: project.http, config, ready });
+  const programUi = await loadProgramUi(project, importModule);
+  const own = { auth, programApp, programUi, programHttp: project.http };
+  const app = createApp({ ...runtime, ...own, config, ready });
   const unbind = bindClientFetch(app);
   const sending = startWebhooks(runtime, { ...webhooks, inside: postInside(app, { auth }), outside: false });
   const stop = async (): Promise<void> => {

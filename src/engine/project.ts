@@ -48,6 +48,9 @@ const httpPart = z.object({
   cors: cors.optional(),
 });
 
+/** It is a part of a path, and the name of a folder. */
+const uiAgent = z.string().regex(/^[^/\\]*[^/\\.][^/\\]*$/);
+
 /** The parts of `langgraph.json` that mean something here. Those for building images are left alone. */
 const projectFile = z.object({
   graphs: z.record(z.string().min(1), graphEntry),
@@ -57,6 +60,9 @@ const projectFile = z.object({
   /** `disable_studio_auth` means nothing: nobody passes the program's auth by saying to be the Studio. */
   auth: z.object({ path: target.optional() }).optional(),
   http: httpPart.prefault({}),
+  /** Components to show what a graph pushes, by agent: a file whose default export has them by name. */
+  ui: z.record(uiAgent, target).default({}),
+  ui_config: z.object({ shared: z.array(z.string()).optional() }).default({}),
 });
 
 export type ProgramHttp = z.infer<typeof httpPart>;

@@ -23,6 +23,7 @@ import { runRoutes } from "./routes/runs.ts";
 import { stateRoutes } from "./routes/state.ts";
 import { storeRoutes } from "./routes/store.ts";
 import { threadRoutes } from "./routes/threads.ts";
+import { uiRoutes } from "./routes/ui.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
 import { StreamSlots } from "./stream-slots.ts";
 import { Wakes } from "./wake.ts";
@@ -46,6 +47,7 @@ const routeGroups: readonly (readonly [Routes, Part?])[] = [
   [breakerRoutes],
   [inspectRoutes, "threads"],
   [webhookRoutes],
+  [uiRoutes],
   [docsRoutes],
 ];
 

@@ -7,6 +7,7 @@ import type { Registry } from "../engine/registry.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Access, AuthUser, ProgramAuth } from "./program-auth.ts";
+import type { ProgramUi } from "./program-ui.ts";
 import type { StreamSlots } from "./stream-slots.ts";
 import type { Wakes } from "./wake.ts";
 
@@ -53,6 +54,8 @@ export interface AppDeps {
   programApp?: Hono | undefined;
   /** What `http` of langgraph.json says of our routes. */
   programHttp?: ProgramHttp | undefined;
+  /** The program's components of its generative UI. */
+  programUi?: ProgramUi | undefined;
   /** False while this process should get no traffic: starting, draining, database away. */
   ready: () => Promise<boolean>;
 }

@@ -94,7 +94,7 @@ export function refuseUnasked(): MiddlewareHandler<HttpEnv> {
     await next();
     const { access } = c.get("principal");
     if (access === undefined || access.asked || c.res.status >= 400) return;
-    if (unguarded.has(c.req.path) || (c.req.method === "GET" && isUi(c.req.path))) return;
+    if (unguarded.has(c.req.path) || isUi(c.req.path)) return;
     await c.res.body?.cancel();
     c.res = undefined;
     c.res = new Response("Forbidden: this route asks no auth handler", { status: 403 });

@@ -79,6 +79,8 @@ export const pathParameters: Readonly<Record<string, z.ZodType>> = {
   id: uuid,
   assistant_id: shortText.describe("an id, or a graph's name for its own assistant"),
   checkpoint_id: shortText,
+  agent: shortText.describe("as `ui` of langgraph.json names it"),
+  basename: shortText,
   namespace: shortText.describe("names of nodes, joined by |"),
   target: shortText.describe(`provider and model, up to ${nameCharsMax} characters, a slash as %2F`),
 };

@@ -1,6 +1,12 @@
 import { assistantOperations } from "./assistants.ts";
 import type { Operation } from "./operation.ts";
-import { deadLetterOperations, escalationOperations, serverOperations, watchOperations } from "./own.ts";
+import {
+  deadLetterOperations,
+  escalationOperations,
+  serverOperations,
+  uiOperations,
+  watchOperations,
+} from "./own.ts";
 import { protocolOperations } from "./protocol.ts";
 import { cronOperations, runOperations, statelessRunOperations } from "./runs.ts";
 import { storeOperations } from "./store.ts";
@@ -19,5 +25,6 @@ export const operations: readonly Operation[] = [
   ...escalationOperations,
   ...deadLetterOperations,
   ...watchOperations,
+  ...uiOperations,
   ...serverOperations,
 ];

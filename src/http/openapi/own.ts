@@ -7,6 +7,7 @@ import {
   redriveManyBody,
 } from "../schemas/dead-letter.ts";
 import { decideBody, escalationsQuery } from "../schemas/escalation.ts";
+import { componentBody } from "../schemas/ui.ts";
 import { deliveriesQuery } from "../schemas/webhook.ts";
 import { answer, content, operationsOf } from "./operation.ts";
 import * as own from "./own-answers.ts";
@@ -135,6 +136,25 @@ export const watchOperations = operationsOf("Looking into it", [
     id: "redriveWebhook",
     summary: "Sends a webhook again that was given up",
     answers: { 202: answer(own.delivery) },
+  },
+]);
+
+export const uiOperations = operationsOf("Generative UI", [
+  {
+    route: "POST /ui/:agent",
+    id: "getComponent",
+    summary: "HTML that loads a component of an agent",
+    body: componentBody,
+    answers: { 200: content("text/html", "with {{shadowRootId}} to be replaced") },
+    refusals: [404],
+  },
+  {
+    route: "GET /ui/:agent/:basename",
+    id: "getComponentFile",
+    summary: "A file of an agent's components",
+    answers: { 200: content("*/*", "as its name says") },
+    refusals: [404],
+    open: true,
   },
 ]);
 
