@@ -39,6 +39,8 @@ export interface NewThread {
   tenant: string;
   metadata: Record<string, unknown>;
   ttlMinutes: number | null;
+  /** The caller's own name for it. */
+  key?: string | undefined;
   supersteps: readonly Superstep[];
 }
 

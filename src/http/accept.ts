@@ -19,13 +19,15 @@ interface Asked {
   body: RunBody & Pick<AskedRun, "stream_protocol">;
   /** Null for a run without a thread of its own. */
   threadId: string | null;
+  /** What the caller calls the thread by, if not by its id. */
+  threadKey?: string | undefined;
   idempotencyKey: string | undefined;
   principal: Principal;
 }
 
 /** Accepts a run. Throws NotFound, InvalidInput, ThreadBusy, Conflict; see `createRun`. */
 export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted> {
-  const { threadId, principal } = asked;
+  const { threadId, threadKey, principal } = asked;
   checkWebhook(deps, asked.body.webhook);
   const assistant = await assistantForRun(deps, principal, asked.body.assistant_id);
   const { body, access } = await permitted(principal, asked, assistant.assistant_id);
@@ -34,7 +36,10 @@ export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted>
   const idempotencyKey = keyOf(asked.idempotencyKey, principal);
   const configurable = principal.configurable?.() ?? {};
   const request = {
-    ...requestOf({ body, threadId, idempotencyKey, principal, configurable }, { assistant, thread }),
+    ...requestOf(
+      { body, threadId, threadKey, idempotencyKey, principal, configurable },
+      { assistant, thread },
+    ),
     access,
   };
   await checkFork(deps, thread, request.kwargs);

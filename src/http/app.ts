@@ -8,6 +8,7 @@ import { answerInTime } from "./deadline.ts";
 import type { AppDeps, HttpDeps, HttpEnv } from "./deps.ts";
 import { Refused, toResponse } from "./errors.ts";
 import { refuseUnasked } from "./guard.ts";
+import { resolveThreadKey } from "./keyed-path.ts";
 import { limitRate } from "./rate-limit.ts";
 import { assistantRoutes } from "./routes/assistants.ts";
 import { breakerRoutes } from "./routes/breakers.ts";
@@ -26,6 +27,7 @@ import { threadRoutes } from "./routes/threads.ts";
 import { uiRoutes } from "./routes/ui.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
 import { StreamSlots } from "./stream-slots.ts";
+import { ThreadKeys } from "./thread-keys.ts";
 import { Wakes } from "./wake.ts";
 
 type Routes = (deps: HttpDeps, app: Pick<Hono, "routes">) => Hono<HttpEnv>;
@@ -54,13 +56,15 @@ const routeGroups: readonly (readonly [Routes, Part?])[] = [
 export function createApp(given: AppDeps): Hono<HttpEnv> {
   const { pollMillis, streamsPerPrincipalMax } = given.config;
   const wakes = new Wakes({ ...given, pollMillis });
-  const deps: HttpDeps = { ...given, wakes, slots: new StreamSlots(streamsPerPrincipalMax) };
+  const slots = new StreamSlots(streamsPerPrincipalMax);
+  const deps: HttpDeps = { ...given, wakes, slots, threadKeys: new ThreadKeys(given.db) };
   const app = new Hono<HttpEnv>();
   app.use("*", cors(deps.programHttp?.cors));
   app.use("*", answerInTime(deps), authenticate(deps), limitRate(deps.config.requestsPerSecondMax));
   // Before ours: its middleware is around all routes, and its own may take the place of one of ours.
   if (deps.programApp !== undefined) app.route("/", deps.programApp);
   app.use("*", refuseUnasked());
+  app.use("/threads/:thread_id/*", resolveThreadKey(deps.threadKeys));
   for (const [routes, part] of routeGroups) {
     if (part !== undefined && deps.programHttp?.[`disable_${part}`] === true) continue;
     app.route("/", routes(deps, app));

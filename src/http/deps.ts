@@ -9,6 +9,7 @@ import type { Metrics } from "../observe/metrics.ts";
 import type { Access, AuthUser, ProgramAuth } from "./program-auth.ts";
 import type { ProgramUi } from "./program-ui.ts";
 import type { StreamSlots } from "./stream-slots.ts";
+import type { ThreadKeys } from "./thread-keys.ts";
 import type { Wakes } from "./wake.ts";
 
 export interface HttpConfig {
@@ -65,6 +66,7 @@ export interface HttpDeps extends AppDeps {
   /** Wakes the streams of this process. */
   wakes: Wakes;
   slots: StreamSlots;
+  threadKeys: ThreadKeys;
 }
 
 /** Who asks. The name is written beside every decision. */
@@ -82,6 +84,8 @@ export interface HttpEnv {
     principal: Principal;
     /** As the Agent Server tells a program's own routes. */
     auth: { user: AuthUser; scopes: string[] };
+    /** The thread of the path, where it was called by its caller's own key. */
+    keyed?: { key: string; threadId: string };
   };
 }
 

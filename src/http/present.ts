@@ -15,6 +15,7 @@ const parsed = (text: string | null): unknown => (text === null ? null : JSON.pa
 export function presentThread(thread: ThreadRow): Record<string, unknown> {
   const { thread_id, created_at, updated_at, state_updated_at, metadata, status, config } = thread;
   const error = thread.error === null ? {} : { error: thread.error };
+  const key = thread.key === null ? {} : { key: thread.key };
   return {
     thread_id,
     created_at,
@@ -26,6 +27,7 @@ export function presentThread(thread: ThreadRow): Record<string, unknown> {
     values: parsed(thread.values),
     interrupts: parsed(thread.interrupts) ?? {},
     ...error,
+    ...key,
   };
 }
 

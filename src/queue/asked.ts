@@ -22,6 +22,7 @@ interface Asked {
   body: AskedRun;
   /** Null for a run without a thread of its own. */
   threadId: string | null;
+  threadKey?: string | undefined;
   idempotencyKey: string | null;
   principal: { name: string; tenant: string };
   /** What the request itself makes configurable. */
@@ -35,7 +36,7 @@ interface Found {
 
 /** What somebody asked for, over HTTP or by a cron, with the settings of its assistant and its thread. Throws InvalidInput. */
 export function requestOf(asked: Asked, found: Found): CreateRun {
-  const { body, threadId, idempotencyKey, principal, configurable = {} } = asked;
+  const { body, threadId, threadKey, idempotencyKey, principal, configurable = {} } = asked;
   const { assistant, thread } = found;
   const { graph_id: graphId, assistant_id: assistantId } = assistant;
   const kwargs = kwargsOf(body, found, configurable);
@@ -58,6 +59,7 @@ export function requestOf(asked: Asked, found: Found): CreateRun {
     temporary: threadId === null && body.on_completion !== "keep",
     createThread: threadId === null || body.if_not_exists === "create",
     threadMetadata: body.metadata ?? {},
+    threadKey,
     attemptsMax: retryPolicy.attemptsMax,
     redriveOf: null,
     idempotencyKey,

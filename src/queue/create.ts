@@ -78,9 +78,9 @@ function digestOf(request: CreateRun): string {
 /** The lock is a statement of its own: the one behind it sees the runs that were committed while it was waited for. */
 async function lockedThread(
   tx: Queryable,
-  { threadId, tenant, createThread, threadMetadata: metadata = {}, access = null }: CreateRun,
+  { threadId, tenant, createThread, threadKey: key, threadMetadata: metadata = {}, access = null }: CreateRun,
 ): Promise<{ open: RunRow[]; isNew: boolean }> {
-  const made = createThread ? create.insertThread(tx, { threadId, tenant, metadata }) : [];
+  const made = createThread ? create.insertThread(tx, { threadId, tenant, metadata, key }) : [];
   const [inserted, locked, open] = await Promise.all([
     made,
     create.lockThread(tx, { threadId, tenant }),

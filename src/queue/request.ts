@@ -17,6 +17,8 @@ export interface CreateRun {
   /** Make the thread when it does not exist. */
   createThread: boolean;
   threadMetadata?: Record<string, unknown>;
+  /** The caller's own name for the thread, where it was called by that. */
+  threadKey?: string | undefined;
   /** What the thread's metadata must contain for the caller to see it. */
   access?: AccessFilter | null;
   attemptsMax: number;

@@ -13,17 +13,27 @@ export const lockThread = query({
   row: asThread,
 });
 
+interface NewThread {
+  threadId: string;
+  tenant: string;
+  metadata: unknown;
+  ttlMinutes?: number | null;
+  /** The one that its id is made from. */
+  key?: string | null | undefined;
+}
+
 /** Zero rows when a thread of that id exists. */
 export const insertThread = query({
   name: "thread.insert",
   prepared: true,
-  text: `insert into holdfast.threads as t (thread_id, tenant, metadata, ttl_minutes)
-         values ($1, $2, $3, $4) on conflict (thread_id) do nothing returning ${threadColumns("t")}`,
-  values: (p: { threadId: string; tenant: string; metadata: unknown; ttlMinutes?: number | null }) => [
+  text: `insert into holdfast.threads as t (thread_id, tenant, metadata, ttl_minutes, key)
+         values ($1, $2, $3, $4, $5) on conflict (thread_id) do nothing returning ${threadColumns("t")}`,
+  values: (p: NewThread) => [
     p.threadId,
     p.tenant,
     JSON.stringify(p.metadata),
     p.ttlMinutes ?? null,
+    p.key ?? null,
   ],
   row: asThread,
 });

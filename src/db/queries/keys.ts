@@ -61,3 +61,10 @@ export const otherSessions = query({
   values: () => [],
   row: (raw) => raw.n as number,
 });
+
+export const threadKeySecret = query({
+  name: "thread_key.secret",
+  text: "select secret from holdfast.thread_key_secret",
+  values: () => [],
+  row: (raw) => raw.secret as string,
+});

@@ -72,6 +72,8 @@ export interface ThreadRow {
   interrupts: string | null;
   error: string | null;
   ttl_minutes: number | null;
+  /** Its caller's own name for it. */
+  key: string | null;
   state_updated_at: Date;
   created_at: Date;
   updated_at: Date;
@@ -212,6 +214,7 @@ const threadColumnNames = Object.keys({
   interrupts: true,
   error: true,
   ttl_minutes: true,
+  key: true,
   state_updated_at: true,
   created_at: true,
   updated_at: true,

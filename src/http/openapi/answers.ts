@@ -63,6 +63,7 @@ export const thread = z
     values: json.describe("of the latest checkpoint; null before the first"),
     interrupts: z.record(z.string(), z.array(interrupt)).describe("open questions, by task"),
     error: z.string().optional(),
+    key: z.string().optional().describe("the caller's own name for it"),
   })
   .meta({ id: "Thread" });
 

@@ -152,7 +152,8 @@ function refusalsOf({ path, body, query, refusals = [], open = false }: Operatio
   const parameters = parametersOf(path);
   const statuses = new Set([429, 503, ...refusals]);
   if (!open) statuses.add(401);
-  if (parameters.some((name) => pathParameters[name] === uuid)) statuses.add(400).add(404);
+  if (parameters.some((name) => name === "thread_id" || pathParameters[name] === uuid))
+    statuses.add(400).add(404);
   if (parameters.includes("assistant_id")) statuses.add(404);
   if (query !== undefined) statuses.add(422);
   if (body !== undefined) statuses.add(400).add(413).add(422);

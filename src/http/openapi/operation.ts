@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { nameCharsMax, shortText, uuid } from "../schemas/common.ts";
+import { nameCharsMax, shortText, threadName, uuid } from "../schemas/common.ts";
 import { values } from "./answers.ts";
 
 export type Method = "get" | "put" | "post" | "patch" | "delete";
@@ -72,7 +72,7 @@ export const atTheEnd: Answer = answer(values, "the values when the run has ende
 
 /** What stands in a path, by name. */
 export const pathParameters: Readonly<Record<string, z.ZodType>> = {
-  thread_id: uuid,
+  thread_id: threadName.describe("its id, or `key:` and its caller's own key"),
   run_id: uuid,
   cron_id: uuid,
   delivery_id: uuid,

@@ -19,6 +19,7 @@ import { agentTree } from "./tree.ts";
 /** Who sends a command, and to which thread. */
 export interface Caller {
   threadId: string;
+  threadKey?: string | undefined;
   principal: Principal;
   idempotencyKey: string | undefined;
 }
@@ -122,13 +123,7 @@ async function respond(deps: HttpDeps, caller: Caller, params: unknown): Promise
 
 async function accept(deps: HttpDeps, caller: Caller, asked: Record<string, unknown>) {
   const body = parseInput(runBody, { ...asked, stream_mode: modes, stream_subgraphs: true });
-  const { threadId, principal, idempotencyKey } = caller;
-  return acceptRun(deps, {
-    body: { ...body, stream_protocol: "v2" },
-    threadId,
-    idempotencyKey,
-    principal,
-  });
+  return acceptRun(deps, { ...caller, body: { ...body, stream_protocol: "v2" } });
 }
 
 async function askingRun({ db }: HttpDeps, question: EscalationRow | undefined) {

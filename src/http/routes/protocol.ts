@@ -28,6 +28,7 @@ async function command(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, commandBody, deps.config.bodyBytesMax);
   const caller = {
     threadId: pathId(c, "thread_id"),
+    threadKey: c.get("keyed")?.key,
     principal: c.get("principal"),
     idempotencyKey: c.req.header("idempotency-key"),
   };
@@ -53,6 +54,7 @@ async function events(deps: HttpDeps, c: RequestContext): Promise<Response> {
 async function openSocket(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const caller = {
     threadId: pathId(c, "thread_id"),
+    threadKey: c.get("keyed")?.key,
     principal: c.get("principal"),
     idempotencyKey: undefined,
   };

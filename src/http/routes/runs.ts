@@ -52,7 +52,13 @@ async function accept(deps: HttpDeps, c: RequestContext): Promise<{ run: RunRow;
   const threadId = threadIdOf(c);
   const body = await readInput(c, runBody, deps.config.bodyBytesMax);
   const idempotencyKey = c.req.header("idempotency-key");
-  const { run } = await acceptRun(deps, { body, threadId, idempotencyKey, principal: c.get("principal") });
+  const { run } = await acceptRun(deps, {
+    body,
+    threadId,
+    threadKey: c.get("keyed")?.key,
+    idempotencyKey,
+    principal: c.get("principal"),
+  });
   return { run, body };
 }
 

@@ -18,7 +18,7 @@ import { ask, guardThread } from "../guard.ts";
 import { pageHeaders, presentThread, presentTtl, selected, totalOf } from "../present.ts";
 import type { ThreadAction } from "../program-auth.ts";
 import { inSlot } from "../rate-limit.ts";
-import { checkedMetadata, pathId } from "../schemas/common.ts";
+import { checkedMetadata, keyOf, pathId } from "../schemas/common.ts";
 import {
   copyThreadBody,
   countThreadsBody,
@@ -72,8 +72,10 @@ async function get(deps: HttpDeps, c: RequestContext): Promise<Response> {
 
 async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, createThreadBody, deps.config.bodyBytesMax);
-  const threadId = body.thread_id ?? newId();
   const tenant = tenantOf(c);
+  const key = keyOf(body.thread_id ?? "") ?? undefined;
+  const threadId =
+    key === undefined ? (body.thread_id ?? newId()) : await deps.threadKeys.idOf({ tenant, key });
   const value = { thread_id: threadId, metadata: body.metadata ?? {}, if_exists: body.if_exists ?? "raise" };
   const access = await ask(c.get("principal"), "threads:create", value);
   const metadata = checkedMetadata(value);
@@ -86,6 +88,7 @@ async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
     tenant,
     metadata,
     ttlMinutes: body.ttl ?? null,
+    key,
     supersteps,
   });
   if (made !== undefined) return c.json(presentThread(made));

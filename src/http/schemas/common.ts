@@ -12,6 +12,19 @@ export const nameCharsMax = 256;
 /** Any UUID, in the form that Postgres prints it in: checkpoint tables hold it as text. */
 export const uuid = z.guid("Invalid uuid").transform((id) => id.toLowerCase());
 
+export const threadKeyCharsMax = 200;
+const keyForm = new RegExp(`^key:[^\\p{Cc}\\p{Cs}]{1,${threadKeyCharsMax}}$`, "u");
+export const threadKeyHint = `a key has 1 to ${threadKeyCharsMax} characters, and no control characters`;
+/** The key in `key:ticket-4711`; undefined when the text is meant as an id, null when it is no key that may be. */
+export const keyOf = (text: string): string | undefined | null => {
+  if (!text.startsWith("key:")) return undefined;
+  return keyForm.test(text) ? text.slice("key:".length) : null;
+};
+/** What a thread is called by: its id, or `key:` and its caller's own key. */
+export const threadName = z.union([uuid, z.string().regex(keyForm)], {
+  error: `Invalid uuid, or key:… (${threadKeyHint})`,
+});
+
 const record = z.record(z.string(), z.unknown());
 export const metadata = record
   .refine(
@@ -32,6 +45,8 @@ export const shortText = z
 
 /** An id of the path. The Agent Server answers 400 in this form. */
 export function pathId(c: RequestContext, name: string): string {
+  const keyed = name === "thread_id" ? c.get("keyed") : undefined;
+  if (keyed !== undefined) return keyed.threadId;
   const parsed = uuid.safeParse(c.req.param(name));
   if (parsed.success) return parsed.data;
   const issue = { validation: "uuid", code: "invalid_string", message: "Invalid uuid", path: [name] };

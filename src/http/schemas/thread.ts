@@ -10,6 +10,7 @@ import {
   pageSizeDefault,
   pageSizeMax,
   shortText,
+  threadName,
   uuid,
 } from "./common.ts";
 import { checkpointRef, stateCommand } from "./run.ts";
@@ -36,7 +37,7 @@ const update = z.object({
 const superstep = z.object({ updates: z.array(update).min(1).max(updatesPerSuperstepMax) });
 
 export const createThreadBody = z.object({
-  thread_id: uuid.nullish(),
+  thread_id: threadName.nullish(),
   metadata: metadata.nullish(),
   if_exists: z.enum(["raise", "do_nothing"]).nullish(),
   supersteps: z.array(superstep).max(superstepsMax).nullish(),
