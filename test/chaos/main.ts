@@ -17,7 +17,7 @@ const { values } = parseArgs({
 });
 const number = (given: string | undefined, otherwise: number): number => {
   const value = given === undefined ? otherwise : Number(given);
-  if (!Number.isFinite(value) || value < 0) throw new Error(`${given} is no number`);
+  if (Number.isNaN(value) || value < 0) throw new Error(`${given} is no number`);
   return value;
 };
 const killsMin = number(values["kills-min"], 0);
