@@ -1,6 +1,7 @@
 /**
  * Whole runs of the five-step graph, created over HTTP and awaited, against bare graph.invoke: npm run bench:runs
- * Holdfast is one process of its own with all roles; so is the official dev server, which keeps everything in memory.
+ * Holdfast is one process of its own with all roles; so is the official dev server, which keeps everything in memory, and each
+ * rival of bench/rivals that is installed.
  */
 import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
 import { newId } from "../src/domain/ids.ts";
@@ -9,6 +10,7 @@ import { median, openArena, percentile } from "./support/arena.ts";
 import { startDevServer } from "./support/dev-server.ts";
 import { fiveSteps } from "./support/five-steps.ts";
 import { post } from "./support/http-client.ts";
+import { startRivals } from "./support/rivals.ts";
 import { fencedSavers } from "./support/savers.ts";
 
 const concurrency = Number(process.env.BENCH_AT ?? 64);
@@ -29,12 +31,13 @@ const invoke = async (
   const config = { configurable: { thread_id: threadId }, durability: "sync" as const };
   await builder.compile(checkpointer).invoke({ log: [] }, config);
 };
-const overHttp =
+const awaited =
   (url: string): Run =>
   async () => {
-    const values = JSON.parse(await post(`${url}/runs/wait`, { assistant_id: "five", input: { log: [] } }));
+    const values = JSON.parse(await post(url, { assistant_id: "five", input: { log: [] } }));
     if (values.log?.length !== 5) throw new Error(`a run gave ${JSON.stringify(values).slice(0, 200)}`);
   };
+const overHttp = (url: string): Run => awaited(`${url}/runs/wait`);
 const holdfast = await startHoldfast({
   DATABASE_URL: arena.url,
   LANGGRAPH_JSON: "bench/langgraph.json",
@@ -42,6 +45,7 @@ const holdfast = await startHoldfast({
   DATABASE_CONNECTIONS: "20",
 });
 const devServer = await startDevServer(concurrency);
+const rivals = await startRivals(arena.url);
 const subjects: Record<string, Run> = {
   "invoke, stock PostgresSaver": () => {
     const threadId = newId();
@@ -53,6 +57,7 @@ const subjects: Record<string, Run> = {
   },
   "HTTP, Holdfast": overHttp(holdfast.url),
   "HTTP, official dev server": overHttp(devServer.url),
+  ...Object.fromEntries(rivals.map(({ name, url }) => [`HTTP, ${name}`, awaited(url)])),
 };
 
 async function perSecond(run: Run): Promise<number> {
@@ -93,6 +98,7 @@ for (const [name, run] of Object.entries(subjects)) {
       `${times("invoke, stock PostgresSaver")} x invoke with the stock saver; alone p50 ${percentile(idle, 0.5).toFixed(1)} ms, p99 ${percentile(idle, 0.99).toFixed(1)} ms`,
   );
 }
+for (const rival of rivals) await rival.stop();
 await devServer.stop();
 await holdfast.end();
 await arena.close();
