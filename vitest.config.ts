@@ -18,6 +18,8 @@ export default defineConfig({
         ...shared,
         test: {
           name: "unit",
+          // Pure functions: what one file loads the next may use.
+          isolate: false,
           include: ["test/{domain,validators,models,nodes,unit}/**/*.test.ts"],
           testTimeout: 30_000,
         },
