@@ -50,3 +50,6 @@ function differ(
 
 const bothObjects = (one: unknown, other: unknown): boolean =>
   typeof one === "object" && one !== null && typeof other === "object" && other !== null;
+
+export const shown = ({ step, path: place, dev: one, ours: other }: Difference): string =>
+  `${step} ${place}: ${JSON.stringify(one)?.slice(0, 300)} there, ${JSON.stringify(other)?.slice(0, 300)} here`;

@@ -3,7 +3,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
-import { compare, type Difference } from "./compare.ts";
+import { compare, type Difference, shown } from "./compare.ts";
 import { type Server, startDevServer } from "./dev-server.ts";
 import { explain, known } from "./differences.ts";
 import { methodsOfClient, type Recording, record } from "./record.ts";
@@ -40,9 +40,6 @@ afterAll(async () => {
   await holdfast?.end();
   await database?.drop();
 });
-
-const shown = ({ step, path: place, dev: one, ours: other }: Difference): string =>
-  `${step} ${place}: ${JSON.stringify(one)?.slice(0, 300)} there, ${JSON.stringify(other)?.slice(0, 300)} here`;
 
 describe("Holdfast beside the official dev server", () => {
   it("answers every call of the SDK alike, but for the differences that are listed", () => {

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, realpath, rm } from "node:fs/promises";
+import { mkdtemp, readFile, realpath, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -30,6 +30,7 @@ export async function startDevServer(
   environment: Record<string, string> = {},
 ): Promise<Server> {
   const cwd = await mkdtemp(path.join(await realpath(tmpdir()), "dev-server-"));
+  await symlink(path.dirname(file), path.join(cwd, projectLink));
   const payload = {
     port: 0,
     nWorkers: 10,
@@ -78,6 +79,8 @@ export async function startDevServer(
   }
 }
 
+const projectLink = "project";
+
 function seenFrom(cwd: string, file: string, { graphs, http, auth, ui }: Project): Record<string, unknown> {
   const folder = path.dirname(file);
   const at = (target: string): string => path.relative(cwd, path.resolve(folder, target));
@@ -87,7 +90,8 @@ function seenFrom(cwd: string, file: string, { graphs, http, auth, ui }: Project
     graphs: mapped(graphs, spec),
     ...(http === undefined ? {} : { http: { ...http, app: at(http.app) } }),
     ...(auth === undefined ? {} : { auth: { ...auth, path: at(auth.path) } }),
-    ...(ui === undefined ? {} : { ui: mapped(ui, at) }),
+    // The bundler takes nothing that lies outside of where it works.
+    ...(ui === undefined ? {} : { ui: mapped(ui, (target) => path.join(projectLink, target)) }),
   };
 }
 

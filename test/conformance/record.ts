@@ -37,6 +37,7 @@ const comparedHeaders = ["content-type", "content-location", "x-pagination-total
 export async function record(
   url: string,
   scripts: Record<string, (script: Script) => Promise<void>>,
+  headers: Record<string, string> = {},
 ): Promise<Recording> {
   const recording: Recording = { entries: [], called: new Set() };
   await Promise.all(
@@ -47,7 +48,7 @@ export async function record(
         names.learn(answer);
         entries.push({ step: `${name}: ${step}`, answer: names.normal(answer) });
       };
-      await script(scriptOf(url, keep, recording.called)).catch((error: Error) => {
+      await script(scriptOf({ url, headers }, keep, recording.called)).catch((error: Error) => {
         throw new Error(
           `the script ${name} stopped at ${url} after "${entries.at(-1)?.step}": ${error.stack}`,
         );
@@ -58,8 +59,15 @@ export async function record(
   return recording;
 }
 
-function scriptOf(url: string, keep: (step: string, answer: unknown) => void, called: Set<string>): Script {
-  const client = watched(new Client({ apiUrl: url, callerOptions: { maxRetries: 0 } }), called);
+function scriptOf(
+  { url, headers: defaultHeaders }: { url: string; headers: Record<string, string> },
+  keep: (step: string, answer: unknown) => void,
+  called: Set<string>,
+): Script {
+  const client = watched(
+    new Client({ apiUrl: url, callerOptions: { maxRetries: 0 }, defaultHeaders }),
+    called,
+  );
   const guarded = async <T>(step: string, ask: () => Promise<T>): Promise<T> => {
     try {
       const answer = await ask();
@@ -193,8 +201,18 @@ class Names {
 const uuids = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 /** The assistants of the graphs themselves have the same ids everywhere. */
 const systemNames = new Map(
-  ["agent", "steps", "nested", "twins", "fails", "slow", "remembers", "made", "typed"].map((graph) => [
-    v5(graph, "6ba7b821-9dad-11d1-80b4-00c04fd430c8"),
-    `<assistant of ${graph}>`,
-  ]),
+  [
+    "agent",
+    "steps",
+    "nested",
+    "twins",
+    "fails",
+    "slow",
+    "remembers",
+    "made",
+    "typed",
+    "weather",
+    "told",
+    "counts",
+  ].map((graph) => [v5(graph, "6ba7b821-9dad-11d1-80b4-00c04fd430c8"), `<assistant of ${graph}>`]),
 );

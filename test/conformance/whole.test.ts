@@ -1,0 +1,54 @@
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
+import { compare, type Difference, shown } from "./compare.ts";
+import { type Server, startDevServer } from "./dev-server.ts";
+import { explain, known } from "./differences.ts";
+import { type Recording, record } from "./record.ts";
+import { caller, whole } from "./scripts/whole.ts";
+
+const project = path.resolve(import.meta.dirname, "whole/langgraph.json");
+
+/** Differences of the list, by their ids, at the places where they show here. */
+const listed: Record<string, RegExp> = {
+  "wait-at-a-question": /: a question in a subgraph \/seen$/,
+  "checkpoint-metadata": /\/metadata\/(user_id|owner)$/,
+  "thread-fields": /: its middleware around our route \/body\/(values|interrupts)$/,
+  "not-found": /: (not run by him \/error\/text|not deleted by a reader \/body)$/,
+};
+const isListed = (one: Difference): boolean =>
+  explain(one) !== undefined || Object.values(listed).some((place) => place.test(`${one.step} ${one.path}`));
+
+let database: TestDatabase;
+let devServer: Server;
+let holdfast: HoldfastProcess;
+let recordings: { dev: Recording; ours: Recording };
+beforeAll(async () => {
+  database = await createTestDatabase();
+  const settings = { DATABASE_URL: database.url, LANGGRAPH_JSON: project, HEARTBEAT_SECONDS: "60" };
+  devServer = await startDevServer(project);
+  holdfast = await startHoldfast(settings);
+  const [dev, ours] = await Promise.all(
+    [devServer, holdfast].map(({ url }) => record(url, { whole }, caller)),
+  );
+  recordings = { dev, ours } as typeof recordings;
+}, 300_000);
+afterAll(async () => {
+  await devServer?.stop();
+  await holdfast?.end();
+  await database?.drop();
+});
+
+describe("a project with graphs, routes, auth and components of its own", () => {
+  it("runs on both servers from the same langgraph.json, with the same answers", () => {
+    const differences = compare({ dev: recordings.dev.entries, ours: recordings.ours.entries });
+    expect(differences.filter((one) => !isListed(one)).map(shown)).toEqual([]);
+    expect(known.map(({ id }) => id)).toEqual(expect.arrayContaining(Object.keys(listed)));
+  });
+
+  it.each(["dev", "ours"] as const)("is refused by %s what its auth refuses, and nothing else", (side) => {
+    const failed = recordings[side].entries.filter(({ answer }) => (answer as { error?: object }).error);
+    expect(failed.map(({ step }) => step)).toEqual(["whole: hidden from him", "whole: not run by him"]);
+  });
+});
