@@ -88,8 +88,6 @@ function scriptOf(
       const events: { event: string; data: unknown }[] = [];
       await guarded(step, async () => {
         for await (const { event, data } of ask() as AsyncIterable<{ event: string; data: unknown }>) {
-          // What the SDK makes of a heartbeat.
-          if (event === "") continue;
           events.push({ event, data });
           if (events.length >= eventsMax) throw new Error("too many events");
         }

@@ -292,6 +292,15 @@ describe("a tenant", () => {
     expect((await yours.assistants.get("told")).assistant_id).toBe(systemAssistantId("told"));
   });
 
+  it("does not find the assistant of a graph that langgraph.json has no more", async () => {
+    const gone = { assistantId: systemAssistantId("gone"), graphId: "gone", config: {}, context: {} };
+    await assistants.upsertSystemAssistant(runtime.db, gone);
+    const system = { metadata: { created_by: "system" } };
+    const found = (await mine.assistants.search({ ...system, limit: 100 })).map(({ graph_id }) => graph_id);
+    expect(found.sort()).toEqual([...runtime.registry.graphIds].sort());
+    expect(await mine.assistants.count(system)).toBe(found.length);
+  });
+
   it("makes nothing that others see by calling it the system's", async () => {
     const metadata = { created_by: "system" };
     const { assistant_id: id } = await mine.assistants.create({ ...told, name: "forged", metadata });

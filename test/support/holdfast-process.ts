@@ -4,7 +4,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 
 const repository = path.resolve(import.meta.dirname, "../..");
-const upMillisMax = 30_000;
+const upMillisMax = 120_000;
 
 export interface HoldfastProcess {
   pid: number;

@@ -169,6 +169,8 @@ export type AssistantSort = (typeof sortColumns)[number];
 
 export interface AssistantFilter {
   tenant: string;
+  /** Of langgraph.json: a graph's own assistant is left out when its graph is. */
+  graphIds: readonly string[];
   graphId: string | null;
   metadata: unknown;
   /** Part of it, in any case. */
@@ -183,8 +185,8 @@ export interface AssistantSearch extends AssistantFilter {
   offset: number;
 }
 
-const where = (access: string): string => `
- where (tenant = $1 or system)
+const where = ({ access, graphIds }: { access: string; graphIds: string }): string => `
+ where case when system then graph_id = any(${graphIds}::text[]) else tenant = $1 end
    and ($2::text is null or graph_id = $2)
    and ($3::jsonb is null or metadata @> $3::jsonb)
    and ($4::text is null or position(lower($4) in lower(name)) > 0)
@@ -201,7 +203,7 @@ const sorted = sortColumns
 export const searchAssistants = query({
   name: "assistant.search",
   text: `
-select *, count(*) over () as total from holdfast.assistants ${where("$9")}
+select *, count(*) over () as total from holdfast.assistants ${where({ access: "$9", graphIds: "$10" })}
  order by
   ${sorted}, assistant_id
  limit $7 offset $8`,
@@ -212,13 +214,14 @@ select *, count(*) over () as total from holdfast.assistants ${where("$9")}
     p.limit,
     p.offset,
     accessValue(p),
+    p.graphIds,
   ],
   row: (raw) => ({ assistant: asAssistant(raw), total: raw.total as number }),
 });
 
 export const countAssistants = query({
   name: "assistant.count",
-  text: `select count(*) as n from holdfast.assistants ${where("$5")}`,
-  values: (p: AssistantFilter) => [...filterValues(p), accessValue(p)],
+  text: `select count(*) as n from holdfast.assistants ${where({ access: "$5", graphIds: "$6" })}`,
+  values: (p: AssistantFilter) => [...filterValues(p), accessValue(p), p.graphIds],
   row: (raw) => raw.n as number,
 });

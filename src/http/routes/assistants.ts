@@ -168,10 +168,11 @@ async function setLatest(deps: HttpDeps, c: RequestContext): Promise<Response> {
   return c.json(presentAssistant(set));
 }
 
-async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+async function search(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db, config } = deps;
   const body = await readInput(c, searchAssistantsBody, config.bodyBytesMax);
   const { limit, offset, select } = body;
-  const filter = await filterOf(c, body, { limit, offset });
+  const filter = await filterOf(deps, c, { body, limit, offset });
   const found = await assistants.searchAssistants(db, {
     ...filter,
     sortBy: body.sort_by ?? "created_at",
@@ -187,20 +188,23 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
   return c.json(shown, 200, headers);
 }
 
-async function count({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+async function count(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db, config } = deps;
   const body = await readInput(c, countAssistantsBody, config.bodyBytesMax);
-  const filter = await filterOf(c, body, { limit: 0, offset: 0 });
+  const filter = await filterOf(deps, c, { body, limit: 0, offset: 0 });
   return c.json(one(await assistants.countAssistants(db, filter)) ?? 0);
 }
 
 async function filterOf(
+  { registry }: HttpDeps,
   c: RequestContext,
-  { graph_id, name, metadata }: ReturnType<typeof countAssistantsBody.parse>,
-  page: { limit: number; offset: number },
+  { body, ...page }: { body: ReturnType<typeof countAssistantsBody.parse>; limit: number; offset: number },
 ): Promise<assistants.AssistantFilter> {
+  const { graph_id, name, metadata } = body;
   return {
     access: await ask(c.get("principal"), "assistants:search", { graph_id, metadata, ...page }),
     tenant: tenantOf(c),
+    graphIds: registry.graphIds,
     graphId: graph_id ?? null,
     name: name ?? null,
     metadata: metadata ?? null,
