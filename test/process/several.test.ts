@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { Client } from "@langchain/langgraph-sdk";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -5,6 +6,7 @@ import { type Database, openDatabase } from "../../src/db/pool.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { expireLeases, runById } from "../support/factory.ts";
 import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
+import { allChannels, type Frame, readEvents, sendCommand } from "../support/protocol.ts";
 
 let database: TestDatabase;
 let db: Database;
@@ -102,6 +104,35 @@ describe("two API processes and two workers", () => {
       { run_id, attempt: 2 },
     ]);
     expect(whole.at(-1)?.data).toMatchObject({ log: ["in", "a", "b", "c"] });
+  });
+
+  it("give one stream of the newer protocol to a client that changes processes while the worker is killed", async () => {
+    const [one, two] = [await start({ ROLES: "http" }), await start({ ROLES: "http" })];
+    const doomed = await start({ ROLES: "worker", WORKER_ID: "doomed" });
+    const threadId = randomUUID();
+    const params = { assistant_id: "steps", input: { log: ["in"], wait: 400 } };
+    expect(await sendCommand(one.url, threadId, { method: "run.start", params })).toMatchObject({
+      type: "success",
+    });
+    const updated = (frames: Frame[]): boolean => frames.some(({ method }) => method === "updates");
+    const first = await readEvents(one.url, threadId, { until: updated });
+    doomed.kill("SIGKILL");
+    await doomed.exited;
+    await expireLeases(db);
+    await start({ ROLES: "worker", WORKER_ID: "heir" });
+    const filter = { channels: allChannels };
+    const rest = await readEvents(two.url, threadId, { filter: { ...filter, since: first.at(-1)?.seq } });
+    const whole = await readEvents(one.url, threadId, { filter: { ...filter, since: 0 } });
+    expect([...first, ...rest]).toEqual(whole);
+    const dataOf = (method: string): unknown[] =>
+      whole.filter((frame) => frame.method === method).map((frame) => frame.params.data);
+    expect(dataOf("updates")).toMatchObject([{ log: ["a"] }, { log: ["b"] }, { log: ["c"] }]);
+    expect(dataOf("lifecycle")).toMatchObject([
+      { event: "running" },
+      { event: "running" },
+      { event: "completed" },
+    ]);
+    expect(dataOf("values").at(-1)).toMatchObject({ log: ["in", "a", "b", "c"] });
   });
 });
 
