@@ -127,6 +127,13 @@ export const good: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
     "run_modes",
     "lifecycle,state_update",
   ),
+  channels: fc.array(fc.constantFrom("values", "updates", "messages", "lifecycle", "custom:x", "nope"), {
+    minLength: 1,
+    maxLength: 3,
+  }),
+  since: fc.constantFrom(0, 1, 16_777_217),
+  since_event_id: fc.constantFrom("1-0", "99-9", "x"),
+  method: fc.constantFrom("run.start", "input.respond", "state.get", "agent.getTree", "nope"),
   include: fc.constantFrom("ttl", "x"),
   after: fc.constantFrom("-", "1-0", "99-9"),
   "last-event-id": fc.constantFrom("-1", "0", "2", "1-0", "-", "999999", "x"),
