@@ -1,5 +1,6 @@
 /**
- * How long a claim takes, by what else lies in the table of runs: npm run bench:claim
+ * How long a claim takes, by what else lies in the table of runs, and beside it the commit of one row by its key, which is
+ * what the machine itself takes: npm run bench:claim
  * BENCH_FINISHED, BENCH_BLOCKED and BENCH_DELAYED set the sizes of the largest backlog.
  */
 import { claimNext, nextDue } from "../src/db/queries/claim.ts";
@@ -50,7 +51,13 @@ select gen_random_uuid(), t.thread_id, gen_random_uuid(), 'bench', 'enqueue', '{
   return done;
 }
 
-async function measure({ db }: Arena): Promise<{ claims: number[]; empty: number[] }> {
+interface Measured {
+  claims: number[];
+  commits: number[];
+  empty: number[];
+}
+
+async function measure({ db }: Arena): Promise<Measured> {
   const claim = { workerId: "bench", graphIds: ["bench", "other"], leaseSeconds: 3_600 };
   const timed = async (work: () => Promise<unknown[]>, expected: number | null): Promise<number> => {
     const began = performance.now();
@@ -60,13 +67,23 @@ async function measure({ db }: Arena): Promise<{ claims: number[]; empty: number
     return performance.now() - began;
   };
   const claims: number[] = [];
-  for (let n = 0; n < claimsPerBacklog; n += 1) claims.push(await timed(() => claimNext(db, claim), 1));
+  const commits: number[] = [];
+  const touch = {
+    text: "update holdfast.threads set updated_at = now() where thread_id = $1 returning thread_id",
+    values: (await db.query({ text: "select thread_id from holdfast.threads limit 1", values: [] })).rows.map(
+      (row) => row.thread_id,
+    ),
+  };
+  for (let n = 0; n < claimsPerBacklog; n += 1) {
+    claims.push(await timed(() => claimNext(db, claim), 1));
+    commits.push(await timed(async () => (await db.query(touch)).rows, 1));
+  }
   const empty: number[] = [];
   for (let n = 0; n < claimsPerBacklog / 5; n += 1) {
     empty.push(await timed(() => claimNext(db, claim), 0));
     await nextDue(db, claim);
   }
-  return { claims, empty };
+  return { claims, commits, empty };
 }
 
 const arena = await openArena();
@@ -85,8 +102,10 @@ for (const backlog of backlogs) {
     there[kind] += await fill(arena, kind, count);
   await arena.db.query({ text: "analyze holdfast.runs", values: [] });
   await fill(arena, "queued", claimsPerBacklog);
-  const { claims, empty } = await measure(arena);
+  const { claims, commits, empty } = await measure(arena);
   const name = `${there.finished} finished, ${there.blocked} blocked, ${there.delayed} delayed`;
-  console.log(`${name}: claim ${show(claims)}; nothing to claim ${show(empty)}`);
+  console.log(
+    `${name}: claim ${show(claims)}; commit of one row ${show(commits)}; nothing to claim ${show(empty)}`,
+  );
 }
 await arena.close();

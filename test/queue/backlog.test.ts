@@ -16,6 +16,11 @@ select gen_random_uuid(), thread_id, gen_random_uuid(), 'busy', 'enqueue', '{}',
        case when n % 3 = 0 then now() end
   from n, generate_series(1, 5)`;
 
+const queued = `
+with t as (insert into holdfast.threads (thread_id) select gen_random_uuid() from generate_series(1, 3000) returning thread_id)
+insert into holdfast.runs (run_id, thread_id, assistant_id, graph_id, multitask_strategy, kwargs, status, available_at)
+select gen_random_uuid(), thread_id, gen_random_uuid(), 'busy', 'enqueue', '{}', 'queued', now() - interval '1 minute' from t`;
+
 describe("with a backlog of finished, blocked and delayed runs", () => {
   let test: TestDatabase;
   let db: Database;
@@ -42,6 +47,12 @@ describe("with a backlog of finished, blocked and delayed runs", () => {
     expect(plan).not.toContain(
       '"Node Type":"Seq Scan","Parent Relationship":"Outer","Parallel Aware":false,"Async Capable":false,"Relation Name":"runs"',
     );
+    expect(readBlocks(plan)).toBeLessThan(50);
+  });
+
+  it("a claim looks at one run of many that wait, also while the statistics know of none of them", async () => {
+    await db.query({ text: queued, values: [] });
+    const plan = await planOf(claimNext.definition.text, ["worker", graphIds, 30]);
     expect(readBlocks(plan)).toBeLessThan(50);
   });
 
