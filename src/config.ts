@@ -64,6 +64,7 @@ const settings = z.object({
   WEBHOOK_PRIVATE: flag.default(false),
   REQUESTS_PER_SECOND: whole(0, 1_000_000).default(0),
   STREAMS_PER_PRINCIPAL: whole(0, 1_000_000).default(64),
+  SCHEMA_SECONDS: whole(0, 600).default(60),
   OPENAI_API_KEY: z.string().min(1).optional(),
   OPENAI_BASE_URL: z.url().optional(),
   MODEL: z.string().min(1).optional(),

@@ -164,6 +164,7 @@ async function openRoleHttp({
       pollMillis: config.POLL_MILLIS,
       requestsPerSecondMax: config.REQUESTS_PER_SECOND,
       streamsPerPrincipalMax: config.STREAMS_PER_PRINCIPAL,
+      schemaSecondsMax: config.SCHEMA_SECONDS,
       authRequired: !isLoopback(config.HOST),
     },
   });

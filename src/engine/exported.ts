@@ -21,6 +21,7 @@ export interface Wanted {
 export interface Exported {
   value: unknown;
   sourceFile: string;
+  exportName: string;
   refuse(expected: string): ProjectError;
 }
 
@@ -42,7 +43,7 @@ export async function importExport({ project, place, target, importModule }: Wan
     const found = describeExports(names, exportName, value);
     const refuse = (expected: string): ProjectError =>
       new ProjectError(`${file}: ${place}: ${modulePath} ${found}; "${exportName}" must be ${expected}`);
-    return { value, sourceFile, refuse };
+    return { value, sourceFile, exportName, refuse };
   } catch (cause) {
     throw new ProjectError(`${file}: ${place}: ${modulePath} failed to load: ${(cause as Error).message}`, {
       cause,

@@ -18,6 +18,7 @@ interface Source {
   declaredVersion: string | null;
   /** Digest of the graph's folder: helpers beside the graph change what its nodes do, too. */
   folderDigest: string;
+  written: Written;
 }
 
 export interface Registry {
@@ -27,6 +28,13 @@ export interface Registry {
   /** The declared version, or a digest of the graph's folder, its nodes, edges and functions. */
   version(graphId: string, graph: Graph): string;
   has(graphId: string): boolean;
+  /** Where it is written. Throws NotFound. */
+  source(graphId: string): Written;
+}
+
+interface Written {
+  file: string;
+  exportName: string;
 }
 
 /**
@@ -38,16 +46,23 @@ export async function loadRegistry(file: string, importModule: ImportModule): Pr
   const sources = new Map<string, Source>();
   for (const [graphId, { path: target, version }] of Object.entries(project.graphs)) {
     const place = `graph ${graphId}`;
-    const { value, sourceFile, refuse } = await importExport({ project, place, target, importModule });
+    const { value, sourceFile, exportName, refuse } = await importExport({
+      project,
+      place,
+      target,
+      importModule,
+    });
     if (!isGraphLike(value)) throw refuse("a graph, a graph builder or a function that returns one");
     const folderDigest = await digestOfFolder(path.dirname(sourceFile));
     const graph = typeof value === "function" ? undefined : compiledAtStart(value, refuse);
     const shared = graph && { graph, version: version ?? digestOf(graph, folderDigest) };
-    sources.set(graphId, { exported: value, shared, declaredVersion: version, folderDigest });
+    const written = { file: sourceFile, exportName };
+    sources.set(graphId, { exported: value, shared, declaredVersion: version, folderDigest, written });
   }
   return {
     graphIds: [...sources.keys()],
     has: (graphId) => sources.has(graphId),
+    source: (graphId) => sourceOf(sources, graphId).written,
     open: async (graphId, config) => {
       const { shared, exported } = sourceOf(sources, graphId);
       return ownCopy(shared?.graph ?? (await compiled(exported, { graphId, config })));

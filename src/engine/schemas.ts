@@ -48,6 +48,17 @@ function jsonSchema(make: () => unknown): unknown {
   }
 }
 
+const knowsNothing = (schemas: GraphSchemas): boolean =>
+  Object.values(schemas).every((schema) => schema === null);
+
+/** What a graph says itself; where it says nothing, what its source says. */
+export async function schemasWith(
+  said: GraphSchemas,
+  fromSource: () => Promise<GraphSchemas | undefined>,
+): Promise<GraphSchemas> {
+  return knowsNothing(said) ? ((await fromSource()) ?? said) : said;
+}
+
 /** By the names of the nodes that lead to them, joined by `|`. */
 export function subgraphSchemas(
   graph: Graph,

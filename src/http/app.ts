@@ -2,6 +2,7 @@
 // errors once; it never runs a graph's nodes for a run and holds no state that another process would miss.
 // Read next: body.ts (what may come in), accept.ts (how a run is taken on), sse.ts (how its events go out).
 import { Hono } from "hono";
+import { TypescriptSchemas } from "../engine/typescript-schemas.ts";
 import { authenticate } from "./auth.ts";
 import { cors } from "./cors.ts";
 import { answerInTime } from "./deadline.ts";
@@ -57,7 +58,14 @@ export function createApp(given: AppDeps): Hono<HttpEnv> {
   const { pollMillis, streamsPerPrincipalMax } = given.config;
   const wakes = new Wakes({ ...given, pollMillis });
   const slots = new StreamSlots(streamsPerPrincipalMax);
-  const deps: HttpDeps = { ...given, wakes, slots, threadKeys: new ThreadKeys(given.db) };
+  const threadKeys = new ThreadKeys(given.db);
+  const deps: HttpDeps = {
+    ...given,
+    wakes,
+    slots,
+    threadKeys,
+    typescriptSchemas: new TypescriptSchemas(given, { secondsMax: given.config.schemaSecondsMax ?? 0 }),
+  };
   const app = new Hono<HttpEnv>();
   app.use("*", cors(deps.programHttp?.cors));
   app.use("*", answerInTime(deps), authenticate(deps), limitRate(deps.config.requestsPerSecondMax));

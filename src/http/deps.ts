@@ -4,6 +4,7 @@ import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
 import type { ProgramHttp } from "../engine/project.ts";
 import type { Registry } from "../engine/registry.ts";
+import type { TypescriptSchemas } from "../engine/typescript-schemas.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Access, AuthUser, ProgramAuth } from "./program-auth.ts";
@@ -25,6 +26,8 @@ export interface HttpConfig {
   requestsPerSecondMax: number;
   /** Event streams open at once, counted the same way; 0 is no limit. */
   streamsPerPrincipalMax: number;
+  /** For reading the source of a graph that has no schemas itself. None is read where it is 0 or not said. */
+  schemaSecondsMax?: number;
   /** Webhooks may be plain http, and inside. */
   webhooksPrivate: boolean;
 }
@@ -67,6 +70,7 @@ export interface HttpDeps extends AppDeps {
   wakes: Wakes;
   slots: StreamSlots;
   threadKeys: ThreadKeys;
+  typescriptSchemas: TypescriptSchemas;
 }
 
 /** Who asks. The name is written beside every decision. */

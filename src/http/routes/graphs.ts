@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import type { Graph } from "../../engine/registry.ts";
-import { type GraphSchemas, schemasOf, subgraphSchemas } from "../../engine/schemas.ts";
+import { type GraphSchemas, schemasOf, schemasWith, subgraphSchemas } from "../../engine/schemas.ts";
 import type { HttpDeps, HttpEnv, RequestContext } from "../deps.ts";
 import { drawingQuery } from "../schemas/assistant.ts";
 import { flag, readQuery } from "../schemas/common.ts";
@@ -34,7 +34,8 @@ async function drawing(deps: HttpDeps, c: RequestContext): Promise<Response> {
 
 async function schemas(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const { graphId, graph } = await graphOf(deps, c);
-  return c.json({ graph_id: graphId, ...wireForm(schemasOf(graph)) });
+  const fromSource = async () => (await deps.typescriptSchemas.of(graphId))[""];
+  return c.json({ graph_id: graphId, ...wireForm(await schemasWith(schemasOf(graph), fromSource)) });
 }
 
 // LangGraph.js keeps one schema for what Python calls config and context.
@@ -48,6 +49,11 @@ const wireForm = ({ input, output, state, config }: GraphSchemas) => ({
 
 async function subgraphs(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const namespace = c.req.param("namespace");
-  const { graph } = await graphOf(deps, c);
-  return c.json(subgraphSchemas(graph, { namespace, recurse: flag(c, "recurse") }));
+  const { graphId, graph } = await graphOf(deps, c);
+  const found = Object.entries(subgraphSchemas(graph, { namespace, recurse: flag(c, "recurse") }));
+  const shown = found.map(async ([name, said]) => {
+    const fromSource = async () => (await deps.typescriptSchemas.of(graphId))[name];
+    return [name, await schemasWith(said, fromSource)] as const;
+  });
+  return c.json(Object.fromEntries(await Promise.all(shown)));
 }
