@@ -1,4 +1,4 @@
-/** "holdfast": all that graphs/ and validators/ may import. */
+/** "holdfast": all that graphs/ and validators/ may import, and `openServer` for programs that mount the server. */
 export { z } from "zod";
 export { dateFields, moneyField, nameField } from "./domain/comparison.ts";
 export { type IsoDate, isIsoDate } from "./domain/dates.ts";
@@ -62,3 +62,4 @@ export { idempotencyKey } from "./nodes/tool-call.ts";
 export { declareTool, type ToolDeclaration } from "./nodes/tool-declaration.ts";
 export { type ToolNodeOptions, toolNode } from "./nodes/tool-node.ts";
 export { freshValidation, latest, type ValidationState, validationState } from "./nodes/validation-state.ts";
+export { type OpenedServer, type OpenServerOptions, openServer } from "./open-server.ts";

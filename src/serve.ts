@@ -15,7 +15,7 @@ import { listen } from "./http/listen.ts";
 import { standInModel, startStandIn } from "./models/stand-in/server.ts";
 import type { Log } from "./observe/log.ts";
 import { bindSdkLogger } from "./observe/sdk-logger.ts";
-import { openProjectApp } from "./project-app.ts";
+import { openProjectApp, type ProjectApp } from "./project-app.ts";
 import { openRuntime, type Runtime, startWorker } from "./runtime.ts";
 import { version } from "./version.ts";
 
@@ -35,32 +35,88 @@ interface Program {
 
 /** Starts what the roles need, in order; `stop` ends it in reverse. */
 export async function serve(config: Config, log: Log, { environment, mainFile }: Program): Promise<Server> {
+  const closed = isLoopback(config.HOST) ? null : `HOST=${config.HOST} is reachable from elsewhere`;
+  const opened = await openRoles({ config, log, standIn: environment, mainFile, closed });
+  try {
+    const url = opened.app === null ? null : await listenAt({ ...opened, app: opened.app, config });
+    log.info(
+      { address: url, roles: config.ROLES, graphs: opened.graphs, worker: config.WORKER_ID },
+      "holdfast is up",
+    );
+    return { url, stop: opened.stop };
+  } catch (error) {
+    await opened.stop();
+    throw error;
+  }
+}
+
+interface Wanted {
+  config: Config;
+  log: Log;
+  /** Told where the stand-in for a model is, when there is no key of one; null where none is wanted. */
+  standIn: Environment | null;
+  /** Null: runs under which workers died are run like any other. */
+  mainFile: string | null;
+  /** Why callers must be known; null where all are welcome as long as there is no key. */
+  closed: string | null;
+  /** The path below which the app is reached. */
+  basePath?: string;
+}
+
+export interface Opened {
+  app: ProjectApp["app"] | null;
+  graphs: string[];
+  stops: Stop[];
+  /** Says that no more traffic is wanted. */
+  drain(): void;
+  stop: Stop;
+}
+
+/** Everything but a port. What is pushed to `stops` ends first. */
+export async function openRoles(wanted: Wanted): Promise<Opened> {
+  const { config, log, standIn, mainFile } = wanted;
   const stops: Stop[] = [];
   const stop: Stop = async () => {
     for (const end of stops.splice(0).reverse()) await end();
   };
+  let draining = false;
   try {
     const url = await database(config, log, stops);
     const applied = await migrate(url);
     if (applied.length > 0) log.info({ applied }, "schema brought up to date");
-    await model(config, log, environment, stops);
+    if (standIn !== null) await model(config, log, standIn, stops);
     const importModule = openGraphModules();
     const runtime = await openRoleRuntime({ config, log, url, importModule });
     stops.push(() => runtime.stop());
-    const listening = config.ROLES.includes("http")
-      ? await openRoleHttp({ config, runtime, stops, importModule })
+    const ready = async (): Promise<boolean> => !draining && (await answers(runtime.db));
+    // The app comes before the worker, whose graphs may ask it from their first step on.
+    const app = config.ROLES.includes("http")
+      ? await openRoleHttp({ ...wanted, runtime, stops, importModule, ready })
       : null;
     if (config.ROLES.includes("worker")) startRoleWorker({ config, url, runtime, stops, mainFile });
-    const address = (await listening?.()) ?? null;
-    log.info(
-      { address, roles: config.ROLES, graphs: runtime.registry.graphIds, worker: config.WORKER_ID },
-      "holdfast is up",
-    );
-    return { url: address, stop };
+    const drain = (): void => {
+      draining = true;
+    };
+    return { app, graphs: runtime.registry.graphIds, stops, drain, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+async function listenAt({
+  app,
+  config,
+  stops,
+  drain,
+}: Opened & { app: ProjectApp["app"]; config: Config }): Promise<string> {
+  const { HOST: host, PORT: port, BODY_BYTES: messageBytesMax } = config;
+  const server = await listen({ app, host, port, messageBytesMax });
+  stops.push(async () => {
+    drain();
+    await server.stop();
+  });
+  return server.url;
 }
 
 /** Graphs read the model's settings from the environment; without a key they get the stand-in's. */
@@ -86,7 +142,7 @@ function startRoleWorker({
   runtime,
   stops,
   mainFile,
-}: Role & { url: string; mainFile: string }): void {
+}: Role & { url: string; mainFile: string | null }): void {
   const started = startWorker(runtime, {
     ...holding(config, url),
     workerId: config.WORKER_ID,
@@ -142,19 +198,15 @@ export async function openRoleRuntime({ config, log, url, importModule }: Openin
   });
 }
 
-/** The app comes before the worker, whose graphs may ask it from their first step on; it listens after it. */
-async function openRoleHttp({
-  config,
-  runtime,
-  stops,
-  importModule,
-}: Role & { importModule: ImportModule }): Promise<() => Promise<string>> {
-  let draining = false;
+type HttpRole = Role & Wanted & { importModule: ImportModule; ready: () => Promise<boolean> };
+
+async function openRoleHttp(role: HttpRole): Promise<ProjectApp["app"]> {
+  const { config, runtime, stops, importModule, ready, closed, basePath } = role;
   const opened = await openProjectApp({
     runtime,
     project: await readProject(path.resolve(config.LANGGRAPH_JSON)),
     importModule,
-    ready: async () => !draining && (await answers(runtime.db)),
+    ready,
     webhooks: webhooksOf(config),
     config: {
       version,
@@ -165,25 +217,16 @@ async function openRoleHttp({
       requestsPerSecondMax: config.REQUESTS_PER_SECOND,
       streamsPerPrincipalMax: config.STREAMS_PER_PRINCIPAL,
       schemaSecondsMax: config.SCHEMA_SECONDS,
-      authRequired: !isLoopback(config.HOST),
+      authRequired: closed !== null,
+      ...(basePath === undefined ? {} : { basePath }),
     },
   });
   stops.push(() => opened.stop());
   const keys = one(await anyApiKey(runtime.db, undefined)) ?? false;
-  if (!isLoopback(config.HOST) && !keys && !opened.hasAuth) {
-    throw new ConfigError(
-      `HOST=${config.HOST} is reachable from elsewhere, but there is no API key: make one with "holdfast keys create NAME" (or name an auth.path in langgraph.json)`,
-    );
-  }
-  return async () => {
-    const { HOST: host, PORT: port, BODY_BYTES: messageBytesMax } = config;
-    const server = await listen({ app: opened.app, host, port, messageBytesMax });
-    stops.push(async () => {
-      draining = true;
-      await server.stop();
-    });
-    return server.url;
-  };
+  if (closed === null || keys || opened.hasAuth) return opened.app;
+  throw new ConfigError(
+    `${closed}, but there is no API key: make one with "holdfast keys create NAME" (or name an auth.path in langgraph.json)`,
+  );
 }
 
 const probeMillisMax = 2_000;

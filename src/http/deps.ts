@@ -28,6 +28,8 @@ export interface HttpConfig {
   streamsPerPrincipalMax: number;
   /** For reading the source of a graph that has no schemas itself. None is read where it is 0 or not said. */
   schemaSecondsMax?: number;
+  /** Where the app is mounted in another one, as "/agents"; what names files of ours for a browser begins with it. */
+  basePath?: string;
   /** Webhooks may be plain http, and inside. */
   webhooksPrivate: boolean;
 }

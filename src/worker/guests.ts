@@ -66,30 +66,41 @@ export class Guest {
   }
 }
 
-/** Sets the traps of this process. What belongs to no run is logged; an exception then ends the process, and its runs
- * are suspects. */
-export function trapStrays(log: Log): void {
+/** Sets the traps of this process, until the returned function is called. What belongs to no run is logged; an
+ * exception then ends the process, and its runs are suspects. */
+export function trapStrays(log: Log): () => void {
   const waiting = new WeakMap<Promise<unknown>, Guest>();
-  const exit = process.exit.bind(process);
-  process.on("unhandledRejection", (error, promise) => {
+  const exitOfProcess = process.exit;
+  const exit = exitOfProcess.bind(process);
+  const onRejected = (error: unknown, promise: Promise<unknown>): void => {
     const guest = guests.getStore();
-    if (guest === undefined) return log.error({ error }, "a promise was rejected and nobody looked");
+    if (guest === undefined) {
+      log.error({ error }, "a promise was rejected and nobody looked");
+      return;
+    }
     if (guest.gone || isOurs(error)) return;
     log.warn({ error, run_id: guest.runId }, "graph code left a rejected promise behind");
     waiting.set(promise, guest);
     guest.rejected(promise, stray("unhandled_rejection", "a promise was rejected and nobody looked", error));
-  });
-  process.on("rejectionHandled", (promise) => waiting.get(promise)?.handled(promise));
-  process.on("uncaughtException", (error) => {
+  };
+  const onHandled = (promise: Promise<unknown>): void => waiting.get(promise)?.handled(promise);
+  const onUncaught = (error: unknown): void => {
     const guest = guests.getStore();
     if (guest === undefined) {
       log.error({ error }, "an exception that nobody caught and that belongs to no run: ending the process");
-      return exit(1);
+      exit(1);
+      return;
     }
-    if (guest.gone) return log.warn({ error, run_id: guest.runId }, "an attempt that is over threw");
+    if (guest.gone) {
+      log.warn({ error, run_id: guest.runId }, "an attempt that is over threw");
+      return;
+    }
     log.warn({ error, run_id: guest.runId }, "graph code threw where nobody catches");
     guest.end(stray("uncaught_exception", "an exception was thrown where nobody catches", error));
-  });
+  };
+  process.on("unhandledRejection", onRejected);
+  process.on("rejectionHandled", onHandled);
+  process.on("uncaughtException", onUncaught);
   process.exit = ((code?: number) => {
     const guest = guests.getStore();
     if (guest === undefined) return exit(code);
@@ -97,6 +108,12 @@ export function trapStrays(log: Log): void {
     guest.end(error);
     throw error;
   }) as typeof process.exit;
+  return () => {
+    process.off("unhandledRejection", onRejected);
+    process.off("rejectionHandled", onHandled);
+    process.off("uncaughtException", onUncaught);
+    process.exit = exitOfProcess;
+  };
 }
 
 /** Ways in which an attempt is stopped, not faults of its graph. */

@@ -17,7 +17,9 @@ export function uiRoutes({ config, programUi }: HttpDeps): Hono<HttpEnv> {
     const agent = c.req.param("agent");
     const files = programUi?.get(agent);
     if (files === undefined) throw new Refused(404, `UI not found for agent "${agent}"`);
-    return c.html(htmlOf(baseOf(c), { agent, name, basenames: [...files.keys()] }));
+    return c.html(
+      htmlOf(`${hostOf(c)}${config.basePath ?? ""}/ui`, { agent, name, basenames: [...files.keys()] }),
+    );
   });
   routes.get("/ui/:agent/:basename", (c) => {
     const basename = c.req.param("basename");
@@ -29,10 +31,10 @@ export function uiRoutes({ config, programUi }: HttpDeps): Hono<HttpEnv> {
 }
 
 /** The page may be anywhere: its files are named with the host that it has asked. */
-function baseOf(c: RequestContext): string {
+function hostOf(c: RequestContext): string {
   const host = c.req.header("host") ?? new URL(c.req.url).host;
   if (!hostShape.test(host)) throw new Refused(400, "The header Host is not a host");
-  return `${onThisMachine.test(host) ? "http:" : ""}//${host}/ui`;
+  return `${onThisMachine.test(host) ? "http:" : ""}//${host}`;
 }
 
 /** With the Agent Server's names: `{{shadowRootId}}` is put in by the SDK, `__LGUI_…` is what the bundle is called. */
