@@ -41,6 +41,7 @@ export function openEffects(deps: LedgerDeps): OpenLedger {
   let used = false;
 
   const perform = async <R>(call: EffectCall, dispatch: (key: string) => Promise<R>): Promise<R> => {
+    used = true;
     // Its node goes on beside one that asked or failed: what it begins now would be cut off by the end of the lease.
     // A tool under way may still end well.
     if (ended && !call.insideCall)
@@ -62,7 +63,6 @@ export function openEffects(deps: LedgerDeps): OpenLedger {
       return used;
     },
     perform(call, dispatch) {
-      used = true;
       const performed = perform(call, dispatch);
       open.add(performed);
       const done = (): boolean => open.delete(performed);
