@@ -7,6 +7,7 @@ import { type Database, openDatabase } from "./db/pool.ts";
 import { upsertSystemAssistant } from "./db/queries/assistants.ts";
 import type { Queryable } from "./db/query.ts";
 import { systemAssistantId } from "./domain/ids.ts";
+import { forever, type Lifetimes } from "./domain/lifetimes.ts";
 import type { Registry } from "./engine/registry.ts";
 import { openSlots, type Slots } from "./models/slots.ts";
 import { tellDead } from "./observe/dead.ts";
@@ -42,6 +43,8 @@ export interface RuntimeOptions {
   /** By graph: the config of its system assistant, with `context` beside the config's own fields. */
   assistantDefaults?: AssistantDefaults;
   storeIndex?: StoreIndex | null;
+  /** For ever where it is not said. */
+  lifetimes?: Lifetimes;
   onCheckout?: (client: Queryable) => void;
 }
 
@@ -56,6 +59,7 @@ export interface Runtime {
   tracing: Tracing;
   slots: Slots;
   storeIndex: StoreIndex | null;
+  lifetimes: Lifetimes;
   stop(): Promise<void>;
 }
 
@@ -84,6 +88,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     tracing,
     slots: openSlots(options.modelConcurrencyMax),
     storeIndex: options.storeIndex ?? null,
+    lifetimes: options.lifetimes ?? forever,
     async stop() {
       await bus.stop();
       await tracing.flush();

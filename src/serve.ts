@@ -7,7 +7,7 @@ import type { Database } from "./db/pool.ts";
 import { anyApiKey } from "./db/queries/keys.ts";
 import { one } from "./db/query.ts";
 import type { ImportModule } from "./engine/exported.ts";
-import { readProject } from "./engine/project.ts";
+import { lifetimesOf, readProject } from "./engine/project.ts";
 import { loadRegistry } from "./engine/registry.ts";
 import { loadStoreIndex } from "./engine/store-index.ts";
 import { openGraphModules, secondCopies } from "./graph-modules.ts";
@@ -184,13 +184,17 @@ export async function openRoleRuntime({ config, log, url, importModule }: Openin
   bindSdkLogger(log);
   for (const copy of secondCopies(path.dirname(file)))
     log.warn(copy, `the project has a copy of ${copy.name} of its own: install the server's version there`);
+  const project = await readProject(file);
+  if (project.checkpointer.ttl?.strategy === "keep_latest")
+    log.warn("checkpointer.ttl: keep_latest is not done by itself: POST /threads/prune does it");
   return openRuntime({
     url,
     connectionsMax: config.DATABASE_CONNECTIONS,
     listen: config.LISTEN_NOTIFY,
     prepared: config.PREPARED_STATEMENTS,
     registry: await loadRegistry(file, importModule),
-    storeIndex: await loadStoreIndex(await readProject(file), importModule),
+    storeIndex: await loadStoreIndex(project, importModule),
+    lifetimes: lifetimesOf(project),
     log,
     modelConcurrencyMax: config.MODEL_CONCURRENCY,
     ...(config.LANGGRAPH_CONFIG === undefined ? {} : { assistantDefaults: config.LANGGRAPH_CONFIG }),

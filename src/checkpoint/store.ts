@@ -16,6 +16,7 @@ import { type FoundItem, searchItems } from "../db/queries/store-search.ts";
 import { one } from "../db/query.ts";
 import { InvalidInput, LeaseLost } from "../domain/errors.ts";
 import { toJson } from "../domain/json.ts";
+import type { Lifetimes } from "../domain/lifetimes.ts";
 import {
   conditionsOf,
   keyFault,
@@ -40,6 +41,7 @@ export interface RunStoreOptions {
   write: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
   /** What items are searched by meaning with; null where the project has none. */
   index: StoreIndex | null;
+  lifetimes: Lifetimes;
   /** A graph searched by meaning, and there is no index. */
   onQuery: () => void;
 }
@@ -90,17 +92,18 @@ export class RunStore extends BaseStore {
   }
 
   #get({ namespace, key }: GetOperation): Task {
-    const { db, tenant } = this.#options;
+    const { db, tenant, lifetimes } = this.#options;
+    const place = { tenant, namespace, key, refreshTtl: lifetimes.refreshOnRead };
     if (namespaceFault(namespace) !== null || keyFault(key) !== null) return async () => null;
     return async () => {
-      const found = await this.#read(() => items.getItem(db, { tenant, namespace, key, refreshTtl: true }));
+      const found = await this.#read(() => items.getItem(db, place));
       const row = one(found);
       return row === undefined ? null : itemOf(row, row.value);
     };
   }
 
   #put({ namespace, key, value, index: fields }: PutOperation): Task {
-    const { db, tenant, writer, index } = this.#options;
+    const { db, tenant, writer, index, lifetimes } = this.#options;
     refuse(placeFault(namespace) ?? keyFault(key));
     const place = { tenant, namespace, key, ...writer };
     if (value === null) return () => this.#write(() => items.deleteItemAsRun(db, place));
@@ -112,7 +115,7 @@ export class RunStore extends BaseStore {
       bytesMax: valueBytesMax,
       code: "unstorable_value",
     });
-    const plain = { ...place, value: text, ttlMinutes: null };
+    const plain = { ...place, value: text, ttlMinutes: lifetimes.itemMinutes };
     if (index === null)
       return () => this.#write(() => items.putItemAsRun(db, { ...plain, vectors: [], model: null }));
     const taken = JSON.parse(text) as Record<string, unknown>;
@@ -123,14 +126,14 @@ export class RunStore extends BaseStore {
   }
 
   #search({ namespacePrefix, filter, limit, offset, query }: SearchOperation): Task {
-    const { db, tenant, index, onQuery } = this.#options;
+    const { db, tenant, index, lifetimes, onQuery } = this.#options;
     refuse(namespaceFault(namespacePrefix));
     const search = {
       tenant,
       prefix: namespacePrefix,
       conditions: conditionsOf(filter ?? {}),
       ...pageOf({ limit: limit ?? itemsDefault, offset }),
-      refreshTtl: true,
+      refreshTtl: lifetimes.refreshOnRead,
     };
     if (query && index !== null)
       return async () => found(await this.#read(() => itemsNear({ db, index }, { ...search, asked: query })));

@@ -11,6 +11,7 @@ import type { RunRow } from "../db/queries/rows.ts";
 import { getThread } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import type { PendingEvent, RunEvents } from "../domain/event.ts";
+import type { Lifetimes } from "../domain/lifetimes.ts";
 import type { Outcome } from "../domain/outcome.ts";
 import { isFirstClaim } from "../domain/run.ts";
 import { refuseSwallowedQuestions } from "../effects/asked.ts";
@@ -41,6 +42,8 @@ export interface AttemptDeps {
   slots: Slots;
   /** What long-term memory is searched by meaning with; null where the project has none. */
   storeIndex: StoreIndex | null;
+  /** Of what nodes put there. */
+  lifetimes: Lifetimes;
 }
 
 export interface AttemptSignals {
@@ -107,7 +110,7 @@ export async function runAttempt(
 
 /** The long-term memory that nodes reach by `config.store`; one that a graph was compiled with stands back for it. */
 function storeOf(
-  { db, log, storeIndex: index }: AttemptDeps,
+  { db, log, storeIndex: index, lifetimes }: AttemptDeps,
   run: RunRow,
   { write }: AttemptSignals,
 ): RunStore {
@@ -119,7 +122,7 @@ function storeOf(
       log.warn({ run_id: runId, graph }, "a search by meaning has no index: the newest items are given");
     told = true;
   };
-  return new RunStore({ db, tenant, writer: { runId, epoch }, write, index, onQuery });
+  return new RunStore({ db, tenant, writer: { runId, epoch }, write, index, lifetimes, onQuery });
 }
 
 /** The addresses for feedback come last; a run does not fail because LangSmith is away. */

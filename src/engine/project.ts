@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
+import type { Lifetimes } from "../domain/lifetimes.ts";
 
 function isRegex(text: string): boolean {
   try {
@@ -29,6 +30,11 @@ const storeIndex = z.object({
   fields: z.array(z.string().min(1)).min(1).max(indexFieldsMax).default(["$"]),
 });
 
+const lifetimeMinutesMax = 10 * 365 * 24 * 60;
+const minutes = z.number().positive().max(lifetimeMinutesMax);
+/** Ends are looked for every half minute, which is as often as any interval here asks for. */
+const lifetime = z.object({ default_ttl: minutes.optional(), sweep_interval_minutes: minutes.optional() });
+
 const cors = z.object({
   allow_origins: z.array(z.string()).optional(),
   allow_origin_regex: z.string().refine(isRegex, "not a regular expression").optional(),
@@ -56,7 +62,17 @@ const projectFile = z.object({
   graphs: z.record(z.string().min(1), graphEntry),
   /** The name of a file, or the variables themselves. */
   env: z.union([z.string(), z.record(z.string().min(1), envValue)]).default({}),
-  store: z.object({ index: storeIndex.optional() }).default({}),
+  store: z
+    .object({
+      index: storeIndex.optional(),
+      ttl: lifetime.extend({ refresh_on_read: z.boolean().default(true) }).optional(),
+    })
+    .default({}),
+  checkpointer: z
+    .object({
+      ttl: lifetime.extend({ strategy: z.enum(["delete", "keep_latest"]).default("delete") }).optional(),
+    })
+    .default({}),
   /** `disable_studio_auth` means nothing: nobody passes the program's auth by saying to be the Studio. */
   auth: z.object({ path: target.optional() }).optional(),
   http: httpPart.prefault({}),
@@ -94,4 +110,14 @@ export async function readProject(file: string): Promise<Project> {
   const parsed = projectFile.safeParse(json);
   if (!parsed.success) throw new ProjectError(`${file}:\n${z.prettifyError(parsed.error)}`);
   return { ...parsed.data, file, folder: path.dirname(path.resolve(file)) };
+}
+
+/** What `ttl` of its checkpointer and its store say. With `keep_latest` threads stay: that is done by POST /threads/prune. */
+export function lifetimesOf({ store, checkpointer }: Pick<Project, "store" | "checkpointer">): Lifetimes {
+  const ofThreads = checkpointer.ttl?.strategy === "keep_latest" ? undefined : checkpointer.ttl;
+  return {
+    threadMinutes: ofThreads?.default_ttl ?? null,
+    itemMinutes: store.ttl?.default_ttl ?? null,
+    refreshOnRead: store.ttl?.refresh_on_read ?? true,
+  };
 }

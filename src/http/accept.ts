@@ -41,6 +41,7 @@ export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted>
       { assistant, thread },
     ),
     access,
+    threadTtlMinutes: deps.lifetimes?.threadMinutes ?? null,
   };
   await checkFork(deps, thread, request.kwargs);
   const accepted = await createRun(deps.db, request);

@@ -2,6 +2,7 @@ import type { Context, Hono } from "hono";
 import type { StoreIndex } from "../checkpoint/store-index.ts";
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
+import type { Lifetimes } from "../domain/lifetimes.ts";
 import type { ProgramHttp } from "../engine/project.ts";
 import type { Registry } from "../engine/registry.ts";
 import type { TypescriptSchemas } from "../engine/typescript-schemas.ts";
@@ -53,6 +54,8 @@ export interface AppDeps {
   metrics: Metrics;
   /** What long-term memory is searched by meaning with; null where the project has none. */
   storeIndex: StoreIndex | null;
+  /** Of threads and items that are made here without one; for ever where it is not said. */
+  lifetimes?: Lifetimes;
   config: HttpConfig;
   /** The program's own. */
   auth?: ProgramAuth | undefined;

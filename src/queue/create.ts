@@ -78,9 +78,11 @@ function digestOf(request: CreateRun): string {
 /** The lock is a statement of its own: the one behind it sees the runs that were committed while it was waited for. */
 async function lockedThread(
   tx: Queryable,
-  { threadId, tenant, createThread, threadKey: key, threadMetadata: metadata = {}, access = null }: CreateRun,
+  { threadId, tenant, access = null, ...request }: CreateRun,
 ): Promise<{ open: RunRow[]; isNew: boolean }> {
-  const made = createThread ? create.insertThread(tx, { threadId, tenant, metadata, key }) : [];
+  const { createThread, threadKey: key, threadMetadata: metadata = {} } = request;
+  const ttlMinutes = request.temporary ? null : (request.threadTtlMinutes ?? null);
+  const made = createThread ? create.insertThread(tx, { threadId, tenant, metadata, key, ttlMinutes }) : [];
   const [inserted, locked, open] = await Promise.all([
     made,
     create.lockThread(tx, { threadId, tenant }),

@@ -19,6 +19,8 @@ export interface CreateRun {
   threadMetadata?: Record<string, unknown>;
   /** The caller's own name for the thread, where it was called by that. */
   threadKey?: string | undefined;
+  /** Of a thread that is made for it and kept. */
+  threadTtlMinutes?: number | null;
   /** What the thread's metadata must contain for the caller to see it. */
   access?: AccessFilter | null;
   attemptsMax: number;

@@ -2,6 +2,7 @@ import { expect, it, onTestFinished } from "vitest";
 import { RunStore } from "../../src/checkpoint/store.ts";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import { LeaseLost } from "../../src/domain/errors.ts";
+import { forever } from "../../src/domain/lifetimes.ts";
 import { createTestDatabase } from "../support/database.ts";
 import { makeRun } from "../support/factory.ts";
 import { rowsOf } from "../support/scenario.ts";
@@ -22,6 +23,7 @@ async function leased() {
       writer: { runId, epoch: held },
       write: (_kind, statement) => statement(),
       index: null,
+      lifetimes: forever,
       onQuery: () => queries.push("asked"),
     });
   return { db, runId, epoch, storeAt, queries };

@@ -1,5 +1,6 @@
 import path from "node:path";
 import type { StoreIndex } from "../../src/checkpoint/store-index.ts";
+import type { Lifetimes } from "../../src/domain/lifetimes.ts";
 import { loadRegistry, type Registry } from "../../src/engine/registry.ts";
 import { openLog } from "../../src/observe/log.ts";
 import { openRuntime, type Runtime, startWorker } from "../../src/runtime.ts";
@@ -22,6 +23,7 @@ export interface RuntimeChoices {
   /** Another runtime's database, or a proxy in front of one; else a new one. */
   url?: string;
   storeIndex?: StoreIndex;
+  lifetimes?: Lifetimes;
 }
 
 /** A registry with one graph, for tests that deploy another version of it. */
@@ -43,6 +45,7 @@ export async function startRuntime(options: RuntimeChoices = {}): Promise<TestRu
     log: openLog(process.env.TEST_LOG === undefined ? "silent" : "info"),
     tracing: false,
     storeIndex: options.storeIndex ?? null,
+    ...(options.lifetimes === undefined ? {} : { lifetimes: options.lifetimes }),
     onCheckout: clock.onCheckout,
   });
   const workers: ReturnType<typeof startWorker>[] = [];

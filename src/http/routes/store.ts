@@ -6,6 +6,7 @@ import { searchItems } from "../../db/queries/store-search.ts";
 import { one } from "../../db/query.ts";
 import { type AccessFilter, passes } from "../../domain/access.ts";
 import { InvalidInput, NotFound } from "../../domain/errors.ts";
+import { forever } from "../../domain/lifetimes.ts";
 import {
   conditionsOf,
   keyFault,
@@ -40,7 +41,10 @@ export function storeRoutes(deps: HttpDeps): Hono<HttpEnv> {
   return routes;
 }
 
-async function put({ db, config, storeIndex: index }: HttpDeps, c: RequestContext): Promise<Response> {
+async function put(
+  { db, config, storeIndex: index, lifetimes = forever }: HttpDeps,
+  c: RequestContext,
+): Promise<Response> {
   const { ttl, index: fields = null, ...sent } = await readInput(c, putItemBody, config.bodyBytesMax);
   const { told, access } = await permitted(c, "store:put", sent);
   const { namespace, key, value } = parseInput(putItemBody, told);
@@ -58,7 +62,7 @@ async function put({ db, config, storeIndex: index }: HttpDeps, c: RequestContex
     namespace,
     key,
     value: text,
-    ttlMinutes: ttl ?? null,
+    ttlMinutes: ttl === undefined ? lifetimes.itemMinutes : ttl,
     vectors,
     model: index?.name ?? null,
   });
@@ -66,8 +70,8 @@ async function put({ db, config, storeIndex: index }: HttpDeps, c: RequestContex
   return c.body(null, 204);
 }
 
-async function get({ db }: HttpDeps, c: RequestContext): Promise<Response> {
-  const { refresh_ttl: refreshTtl, ...sent } = readQuery(c, getItemQuery);
+async function get({ db, lifetimes = forever }: HttpDeps, c: RequestContext): Promise<Response> {
+  const { refresh_ttl: refreshTtl = lifetimes.refreshOnRead, ...sent } = readQuery(c, getItemQuery);
   const { told, access } = await permitted(c, "store:get", sent);
   const { namespace, key } = parseInput(deleteItemBody, told);
   refuse(namespaceFault(namespace));
@@ -89,7 +93,10 @@ async function remove({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
   return c.body(null, 204);
 }
 
-async function search({ db, config, storeIndex: index }: HttpDeps, c: RequestContext): Promise<Response> {
+async function search(
+  { db, config, storeIndex: index, lifetimes = forever }: HttpDeps,
+  c: RequestContext,
+): Promise<Response> {
   const body = await readInput(c, searchItemsBody, config.bodyBytesMax);
   const { namespace_prefix: namespace, filter, limit, offset, query } = body;
   const { told, access } = await permitted(c, "store:search", { namespace, filter, limit, offset, query });
@@ -101,7 +108,7 @@ async function search({ db, config, storeIndex: index }: HttpDeps, c: RequestCon
     conditions: [...conditionsOf(filter ?? {}), ...accessConditions(access)],
     limit: body.limit,
     offset: body.offset,
-    refreshTtl: body.refresh_ttl ?? true,
+    refreshTtl: body.refresh_ttl ?? lifetimes.refreshOnRead,
   };
   if (body.query && index === null)
     throw new InvalidInput(

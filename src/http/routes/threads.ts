@@ -87,7 +87,7 @@ async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
     threadId,
     tenant,
     metadata,
-    ttlMinutes: body.ttl ?? null,
+    ttlMinutes: body.ttl === undefined ? (deps.lifetimes?.threadMinutes ?? null) : body.ttl,
     key,
     supersteps,
   });

@@ -25,7 +25,7 @@ export const getItemQuery = z.object({
     .default("")
     .transform((text) => (text === "" ? [] : text.split("."))),
   key,
-  refresh_ttl: z.stringbool().default(true),
+  refresh_ttl: z.stringbool().optional(),
 });
 
 export const searchItemsBody = z.object({
