@@ -2,6 +2,7 @@
 // by the same program that the official dev server reads it with. It takes seconds and much memory, so it is a process of its own.
 import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
+import { Socket } from "node:net";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { z } from "zod";
@@ -78,14 +79,24 @@ export class TypescriptSchemas {
   async #ask(args: string[]): Promise<unknown> {
     const flags = [`--max-old-space-size=${heapMegabytesMax}`, "--input-type=module", "--eval", program];
     const asked = run(process.execPath, [...flags, ...args], {
-      timeout: this.#secondsMax * 1_000,
+      signal: AbortSignal.timeout(this.#secondsMax * 1_000),
       killSignal: "SIGKILL",
       maxBuffer: outputBytesMax,
       // Nothing of what this process knows.
       env: {},
     });
-    const { stdout } = await asked;
-    return JSON.parse(stdout.slice(stdout.lastIndexOf("\n") + 1));
+    const { child } = asked;
+    // A server that stops does not wait for it, and takes it along.
+    child.unref();
+    for (const pipe of [child.stdout, child.stderr]) if (pipe instanceof Socket) pipe.unref();
+    const end = (): boolean => child.kill("SIGKILL");
+    process.once("exit", end);
+    try {
+      const { stdout } = await asked;
+      return JSON.parse(stdout.slice(stdout.lastIndexOf("\n") + 1));
+    } finally {
+      process.off("exit", end);
+    }
   }
 }
 

@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TypescriptSchemas } from "../../src/engine/typescript-schemas.ts";
 import { openLog } from "../../src/observe/log.ts";
@@ -63,6 +65,17 @@ describe("schemas from TypeScript", () => {
     const schemas = new TypescriptSchemas({ registry: await projectWith(code), log }, { secondsMax });
     expect(await schemas.of("g")).toEqual({});
     expect(await schemas.of("g")).toEqual({});
+  });
+
+  it("do not keep a process from ending while they are read", async () => {
+    const { source } = await projectWith("await new Promise(() => setInterval(() => {}, 1000));");
+    const module = new URL("../../src/engine/typescript-schemas.ts", import.meta.url).href;
+    const code = `const { TypescriptSchemas } = await import(${JSON.stringify(module)});
+      const registry = { source: () => (${JSON.stringify(source())}) };
+      void new TypescriptSchemas({ registry, log: console }, { secondsMax: 600 }).of("g");
+      setTimeout(() => console.log("done"), 100);`;
+    const flags = ["--import", import.meta.resolve("tsx"), "--input-type=module", "--eval", code];
+    expect((await promisify(execFile)(process.execPath, flags)).stdout).toBe("done\n");
   });
 
   it("are left out where the project has no reader, and where none is wanted", async () => {
