@@ -63,7 +63,8 @@ export const known: Known[] = [
     what: "a thread without a run has no `values` and `interrupts`, and none has `state_updated_at`, `error` or, when asked for, `ttl`; ours: all have them",
     why: "as the platform",
     at: [
-      /\/(state_updated_at|error|ttl)$/,
+      /\/(state_updated_at|ttl)$/,
+      /thread after failure \/error$/,
       / \/(\d+\/|body\/\d+\/)?(values|interrupts)$/,
       /copy \/config\/configurable$/,
       /state of an empty thread \/metadata$/,
@@ -101,7 +102,10 @@ export const known: Known[] = [
     id: "run-kwargs",
     what: "`kwargs` of a run repeat its ids and metadata and tell `temporary`, `subgraphs`, `resumable`; ours: what was asked for, and `context`",
     why: "the ids stand beside it",
-    at: [/\/kwargs\//],
+    at: [
+      /\/kwargs\/(temporary|subgraphs|resumable|config\/metadata)$/,
+      /\/kwargs\/config\/configurable\/(run|thread|graph|assistant)_id$/,
+    ],
   },
   {
     id: "default-strategy",
