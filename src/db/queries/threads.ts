@@ -53,10 +53,7 @@ const filterValues = (p: ThreadFilter): unknown[] => [
   p.ids,
 ];
 
-export const searchThreads = query({
-  name: "thread.search",
-  text: `
-select *, count(*) over () as total from holdfast.threads ${where("$10")}
+const page = `
  order by
   case when $6 = 'created_at' and $7 then created_at end desc, case when $6 = 'created_at' and not $7 then created_at end,
   case when $6 = 'updated_at' and $7 then updated_at end desc, case when $6 = 'updated_at' and not $7 then updated_at end,
@@ -65,16 +62,31 @@ select *, count(*) over () as total from holdfast.threads ${where("$10")}
   case when $6 = 'status' and $7 then status end desc, case when $6 = 'status' and not $7 then status end,
   case when $6 = 'thread_id' and $7 then thread_id end desc, case when $6 = 'thread_id' and not $7 then thread_id end,
   thread_id
- limit $8 offset $9`,
-  values: (p: ThreadSearch) => [
-    ...filterValues(p),
-    p.sortBy,
-    p.descending,
-    p.limit,
-    p.offset,
-    accessValue(p),
-  ],
+ limit $8 offset $9`;
+const pageValues = (p: ThreadSearch): unknown[] => [
+  ...filterValues(p),
+  p.sortBy,
+  p.descending,
+  p.limit,
+  p.offset,
+  accessValue(p),
+];
+
+export const searchThreads = query({
+  name: "thread.search",
+  text: `select *, count(*) over () as total from holdfast.threads ${where("$10")} ${page}`,
+  values: pageValues,
   row: (raw) => ({ thread: asThread(raw), total: raw.total as number }),
+});
+
+/** What a page of a search would bring into memory. */
+export const bytesOfPage = query({
+  name: "thread.search_bytes",
+  text: `
+select coalesce(sum(coalesce(octet_length("values"), 0) + coalesce(octet_length(interrupts), 0) + octet_length(config::text)), 0)::bigint as bytes
+  from (select "values", interrupts, config from holdfast.threads ${where("$10")} ${page}) page`,
+  values: pageValues,
+  row: (raw) => Number(raw.bytes),
 });
 
 export const countThreads = query({

@@ -5,6 +5,8 @@ import { Refused } from "../errors.ts";
 
 export const pageSizeMax = 1_000;
 export const pageSizeDefault = 10;
+/** Of a page with more than the default's size. */
+export const pageBytesMax = 16 * 1024 * 1024;
 const offsetMax = 1_000_000_000;
 export const metadataBytesMax = 16 * 1024;
 export const nameCharsMax = 256;
