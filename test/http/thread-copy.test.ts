@@ -161,12 +161,12 @@ describe("a copy of a thread", () => {
 
   it("is whole at every moment of a run: each goes on to the same end", async () => {
     const { thread_id } = await client.threads.create();
-    const run = await client.runs.create(thread_id, "steps", { input: { log: ["in"], wait: 60 } });
+    const run = await client.runs.create(thread_id, "steps", { input: { log: ["in"], wait: 150 } });
     const copies: string[] = [];
     while ((await client.runs.get(thread_id, run.run_id)).status !== "success") {
       copies.push((await client.threads.copy(thread_id)).thread_id);
     }
-    expect(copies.length).toBeGreaterThan(5);
+    expect(copies.length).toBeGreaterThan(2);
     const lengths = new Set<number>();
     for (const copy of copies) {
       const { values } = await client.threads.getState(copy);
