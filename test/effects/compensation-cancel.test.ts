@@ -150,7 +150,7 @@ describe("a run that is stopped", () => {
         ),
       ).toEqual([]);
     },
-    120_000,
+    300_000,
   );
 
   it("while it waits for its next attempt is compensated all the same", async () => {
