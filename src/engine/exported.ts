@@ -51,11 +51,10 @@ export async function importExport({ project, place, target, importModule }: Wan
   }
 }
 
-/** A CommonJS module arrives whole as `default`, with a default export of its own where it was an ES module once. */
+/** A CommonJS module arrives whole as `default`; where it was an ES module once, it says itself what its default is. */
 function namesOf(module: Record<string, unknown>): Record<string, unknown> {
-  const whole = module.default as Record<string, unknown> | undefined;
-  const names = { ...whole, ...module };
-  return whole?.__esModule === true && "default" in whole ? { ...names, default: whole.default } : names;
+  const { default: whole, ...names } = module as { default?: Record<string, unknown> };
+  return whole?.__esModule === true ? { ...whole, ...names } : { ...whole, ...module };
 }
 
 function splitTarget(target: string): [string, string] {
