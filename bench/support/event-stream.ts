@@ -44,7 +44,12 @@ function opened(url: string, { method, body }: { method: string; body?: unknown 
       if (answer.statusCode === 200) resolve(answer);
       else reject(new Error(`${url} answered ${answer.statusCode}`));
     });
-    sent.on("error", reject);
+    sent.on("error", (error: NodeJS.ErrnoException) => {
+      // The server had closed the kept connection a moment before: nothing was sent.
+      if (sent.reusedSocket && error.code === "ECONNRESET")
+        opened(url, { method, body }).then(resolve, reject);
+      else reject(error);
+    });
     sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }

@@ -19,7 +19,11 @@ export function post(url: string, body: unknown): Promise<string> {
         answer.on("error", reject);
       },
     );
-    sent.on("error", reject);
+    sent.on("error", (error: NodeJS.ErrnoException) => {
+      // The server had closed the kept connection a moment before: nothing was sent.
+      if (sent.reusedSocket && error.code === "ECONNRESET") post(url, body).then(resolve, reject);
+      else reject(error);
+    });
     sent.end(JSON.stringify(body));
   });
 }
