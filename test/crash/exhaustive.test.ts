@@ -9,8 +9,10 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-/** Ten minutes for the three, as far as they reach: `npm run test:faults` takes the rest. */
-const secondsMax = 200;
+/** As far as this reaches for each: `npm run test:faults` takes the rest. */
+const secondsMax = 100;
+/** On the slowest of machines. */
+const runsMin = 10;
 
 /** Calls of one step may share a write or not, so that a few boundaries come and go. */
 const notReachedShareMax = 0.1;
@@ -20,7 +22,7 @@ describe("kill -9 at every boundary", () => {
     const result = await exhaust(stage, scene, ["SIGKILL"], { secondsMax });
     console.log(summary(`SIGKILL, ${scene.name}`, result));
     expect(result.violations).toEqual([]);
-    expect(result.runs).toBeGreaterThan(20);
+    expect(result.runs).toBeGreaterThanOrEqual(runsMin);
     expect(result.notReached.length, result.notReached.join(" ")).toBeLessThanOrEqual(
       result.runs * notReachedShareMax,
     );
