@@ -53,8 +53,11 @@ export async function importExport({ project, place, target, importModule }: Wan
 
 /** A CommonJS module arrives whole as `default`; where it was an ES module once, it says itself what its default is. */
 function namesOf(module: Record<string, unknown>): Record<string, unknown> {
-  const { default: whole, ...names } = module as { default?: Record<string, unknown> };
-  return whole?.__esModule === true ? { ...whole, ...names } : { ...whole, ...module };
+  // Read once: an export may be a getter, and a promise that it makes must not be left to itself.
+  const { default: inDefault, ...names } = module;
+  const whole = inDefault as Record<string, unknown> | undefined;
+  if (whole?.__esModule === true || inDefault === undefined) return { ...whole, ...names };
+  return { ...whole, ...names, default: inDefault };
 }
 
 function splitTarget(target: string): [string, string] {
