@@ -10,12 +10,12 @@ import {
   readFileSync,
   rmSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { standInModel, startStandIn } from "../src/models/stand-in/server.ts";
 import { demoDatabase } from "./demo-database.ts";
+import { freePort } from "./free-port.ts";
 
 const program = resolve(import.meta.dirname, "../dist/src/main.js");
 const leaseSeconds = 3;
@@ -154,16 +154,6 @@ async function comesUp(url: string, child: Child): Promise<void> {
     await sleep(100);
   }
   throw new Error(`the server did not answer within ${upMsMax / 1000} s`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("there is no free port");
-  return address.port;
 }
 
 const tailOf = (log: string): string =>

@@ -1,10 +1,12 @@
 // The program as a child of its worker: it opens what a worker opens and runs what it is handed. When its worker has
 // died it claims suspects itself for a while.
 // Read next: worker/isolated-child.ts, which is the parent's side.
+import path from "node:path";
 import type { Config } from "./config.ts";
 import { claimSuspect } from "./db/queries/claim.ts";
 import type { RunRow } from "./db/queries/rows.ts";
 import { one } from "./db/query.ts";
+import { readProject } from "./engine/project.ts";
 import { openGraphModules } from "./graph-modules.ts";
 import type { Log } from "./observe/log.ts";
 import { workerDeps } from "./runtime.ts";
@@ -39,6 +41,7 @@ export async function serveSuspects(config: Config, log: Log): Promise<void> {
     config,
     log,
     url: first.open.url,
+    project: await readProject(path.resolve(config.LANGGRAPH_JSON)),
     importModule: openGraphModules(),
   });
   const held = new HeldRuns(workerDeps(runtime, holding(config, first.open.url)));

@@ -7,7 +7,7 @@ import type { Database } from "./db/pool.ts";
 import { anyApiKey } from "./db/queries/keys.ts";
 import { one } from "./db/query.ts";
 import type { ImportModule } from "./engine/exported.ts";
-import { lifetimesOf, readProject } from "./engine/project.ts";
+import { lifetimesOf, type Project, readProject } from "./engine/project.ts";
 import { loadRegistry } from "./engine/registry.ts";
 import { loadStoreIndex } from "./engine/store-index.ts";
 import { openGraphModules, secondCopies } from "./graph-modules.ts";
@@ -86,12 +86,13 @@ export async function openRoles(wanted: Wanted): Promise<Opened> {
     if (applied.length > 0) log.info({ applied }, "schema brought up to date");
     if (standIn !== null) await model(config, log, standIn, stops);
     const importModule = openGraphModules();
-    const runtime = await openRoleRuntime({ config, log, url, importModule });
+    const project = await readProject(path.resolve(config.LANGGRAPH_JSON));
+    const runtime = await openRoleRuntime({ config, log, url, project, importModule });
     stops.push(() => runtime.stop());
     const ready = async (): Promise<boolean> => !draining && (await answers(runtime.db));
     // The app comes before the worker, whose graphs may ask it from their first step on.
     const app = config.ROLES.includes("http")
-      ? await openRoleHttp({ ...wanted, runtime, stops, importModule, ready })
+      ? await openRoleHttp({ ...wanted, runtime, stops, project, importModule, ready })
       : null;
     if (config.ROLES.includes("worker")) startRoleWorker({ config, url, runtime, stops, mainFile });
     const drain = (): void => {
@@ -174,17 +175,22 @@ interface Opening {
   config: Config;
   log: Log;
   url: string;
+  project: Project;
   importModule: ImportModule;
 }
 
 /** What every process that runs graphs opens. */
-export async function openRoleRuntime({ config, log, url, importModule }: Opening): Promise<Runtime> {
-  const file = path.resolve(config.LANGGRAPH_JSON);
+export async function openRoleRuntime({
+  config,
+  log,
+  url,
+  project,
+  importModule,
+}: Opening): Promise<Runtime> {
   // Modules of the program may ask for it while they are loaded.
   bindSdkLogger(log);
-  for (const copy of secondCopies(path.dirname(file)))
+  for (const copy of secondCopies(project.folder))
     log.warn(copy, `the project has a copy of ${copy.name} of its own: install the server's version there`);
-  const project = await readProject(file);
   if (project.checkpointer.ttl?.strategy === "keep_latest")
     log.warn("checkpointer.ttl: keep_latest is not done by itself: POST /threads/prune does it");
   return openRuntime({
@@ -192,7 +198,7 @@ export async function openRoleRuntime({ config, log, url, importModule }: Openin
     connectionsMax: config.DATABASE_CONNECTIONS,
     listen: config.LISTEN_NOTIFY,
     prepared: config.PREPARED_STATEMENTS,
-    registry: await loadRegistry(file, importModule),
+    registry: await loadRegistry(project.file, importModule),
     storeIndex: await loadStoreIndex(project, importModule),
     lifetimes: lifetimesOf(project),
     log,
@@ -202,13 +208,14 @@ export async function openRoleRuntime({ config, log, url, importModule }: Openin
   });
 }
 
-type HttpRole = Role & Wanted & { importModule: ImportModule; ready: () => Promise<boolean> };
+type HttpRole = Role &
+  Wanted & { project: Project; importModule: ImportModule; ready: () => Promise<boolean> };
 
 async function openRoleHttp(role: HttpRole): Promise<ProjectApp["app"]> {
-  const { config, runtime, stops, importModule, ready, closed, basePath } = role;
+  const { config, runtime, stops, project, importModule, ready, closed, basePath } = role;
   const opened = await openProjectApp({
     runtime,
-    project: await readProject(path.resolve(config.LANGGRAPH_JSON)),
+    project,
     importModule,
     ready,
     webhooks: webhooksOf(config),

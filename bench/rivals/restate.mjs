@@ -1,9 +1,7 @@
 // Five steps as a Restate workflow. Its server takes the requests itself and keeps its own log on disk.
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -35,17 +33,8 @@ const five = restate.service({
 });
 const servicePort = await restate.serve({ services: [five], port: 0 });
 
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
 const folder = mkdtempSync(path.join(tmpdir(), "restate-"));
-const [ingress, admin, node] = [await freePort(), await freePort(), await freePort()];
+const { INGRESS_PORT: ingress, ADMIN_PORT: admin, NODE_PORT: node } = process.env;
 const launcher = createRequire(import.meta.url).resolve("@restatedev/restate-server/package.json");
 const child = spawn(process.execPath, [path.join(path.dirname(launcher), "lib/index.js"), "--no-logo"], {
   env: {

@@ -2,12 +2,12 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { freePort } from "../../scripts/free-port.ts";
 
 const folder = path.resolve(import.meta.dirname, "../rivals");
 const upMillisMax = 60_000;
@@ -28,7 +28,11 @@ export async function startRivals(arenaUrl: string): Promise<Rival[]> {
   }
   const rivals = [
     await startProgram("DBOS workflow", "dbos.mjs", { DATABASE_URL: await ownDatabase(arenaUrl, "dbos") }),
-    await startProgram("Restate workflow", "restate.mjs", {}),
+    await startProgram("Restate workflow", "restate.mjs", {
+      INGRESS_PORT: String(await freePort()),
+      ADMIN_PORT: String(await freePort()),
+      NODE_PORT: String(await freePort()),
+    }),
   ];
   if (spawnSync("redis-server", ["--version"]).status !== 0) {
     console.log("  BullMQ left out: no redis-server on this machine");
@@ -108,13 +112,4 @@ async function killed(child: ChildProcess): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null) return;
   process.kill(-child.pid, "SIGKILL");
   await once(child, "exit");
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
