@@ -191,8 +191,6 @@ export async function openRoleRuntime({
   bindSdkLogger(log);
   for (const copy of secondCopies(project.folder))
     log.warn(copy, `the project has a copy of ${copy.name} of its own: install the server's version there`);
-  if (project.checkpointer.ttl?.strategy === "keep_latest")
-    log.warn("checkpointer.ttl: keep_latest is not done by itself: POST /threads/prune does it");
   return openRuntime({
     url,
     connectionsMax: config.DATABASE_CONNECTIONS,

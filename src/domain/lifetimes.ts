@@ -1,11 +1,19 @@
+export const ttlStrategies = ["delete", "keep_latest"] as const;
+
+/** What becomes of an idle thread, and so many minutes after its last update: it goes, or all but its latest state does. */
+export interface ThreadTtl {
+  minutes: number;
+  strategy: (typeof ttlStrategies)[number];
+}
+
 /** How long a project keeps what says nothing about that itself. */
 export interface Lifetimes {
-  /** Of threads, in minutes since their last update; null keeps them. */
-  threadMinutes: number | null;
+  /** Of threads; null keeps them. */
+  thread: ThreadTtl | null;
   /** Of items of the long-term memory, in minutes; null keeps them. */
   itemMinutes: number | null;
   /** Whether reading an item puts its end off. */
   refreshOnRead: boolean;
 }
 
-export const forever: Lifetimes = { threadMinutes: null, itemMinutes: null, refreshOnRead: true };
+export const forever: Lifetimes = { thread: null, itemMinutes: null, refreshOnRead: true };

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
-import type { Lifetimes } from "../domain/lifetimes.ts";
+import { type Lifetimes, ttlStrategies } from "../domain/lifetimes.ts";
 
 function isRegex(text: string): boolean {
   try {
@@ -70,7 +70,7 @@ const projectFile = z.object({
     .default({}),
   checkpointer: z
     .object({
-      ttl: lifetime.extend({ strategy: z.enum(["delete", "keep_latest"]).default("delete") }).optional(),
+      ttl: lifetime.extend({ strategy: z.enum(ttlStrategies).default("delete") }).optional(),
     })
     .default({}),
   /** `disable_studio_auth` means nothing: nobody passes the program's auth by saying to be the Studio. */
@@ -112,11 +112,11 @@ export async function readProject(file: string): Promise<Project> {
   return { ...parsed.data, file, folder: path.dirname(path.resolve(file)) };
 }
 
-/** What `ttl` of its checkpointer and its store say. With `keep_latest` threads stay: that is done by POST /threads/prune. */
+/** What `ttl` of its checkpointer and its store say. */
 export function lifetimesOf({ store, checkpointer }: Pick<Project, "store" | "checkpointer">): Lifetimes {
-  const ofThreads = checkpointer.ttl?.strategy === "keep_latest" ? undefined : checkpointer.ttl;
+  const { default_ttl: minutes, strategy = "delete" } = checkpointer.ttl ?? {};
   return {
-    threadMinutes: ofThreads?.default_ttl ?? null,
+    thread: minutes === undefined ? null : { minutes, strategy },
     itemMinutes: store.ttl?.default_ttl ?? null,
     refreshOnRead: store.ttl?.refresh_on_read ?? true,
   };

@@ -10,6 +10,7 @@ import { getThread, takeEpoch } from "../db/queries/threads.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { isDatabaseAway } from "../domain/classify.ts";
 import { Conflict, InvalidInput, LeaseLost, NotFound } from "../domain/errors.ts";
+import type { ThreadTtl } from "../domain/lifetimes.ts";
 import type { RunCommand } from "../domain/run.ts";
 import { commandOf } from "./input.ts";
 import type { Graph, Registry } from "./registry.ts";
@@ -38,7 +39,7 @@ export interface NewThread {
   threadId: string;
   tenant: string;
   metadata: Record<string, unknown>;
-  ttlMinutes: number | null;
+  ttl: ThreadTtl | null;
   /** The caller's own name for it. */
   key?: string | undefined;
   supersteps: readonly Superstep[];

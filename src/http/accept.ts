@@ -41,7 +41,7 @@ export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted>
       { assistant, thread },
     ),
     access,
-    threadTtlMinutes: deps.lifetimes?.threadMinutes ?? null,
+    threadTtl: deps.lifetimes?.thread ?? null,
   };
   await checkFork(deps, thread, request.kwargs);
   const accepted = await createRun(deps.db, request);

@@ -32,10 +32,14 @@ export function presentThread(thread: ThreadRow): Record<string, unknown> {
 }
 
 /** The time to live of a thread, for clients that ask for it. */
-export function presentTtl({ ttl_minutes, updated_at }: ThreadRow): Record<string, unknown> | null {
+export function presentTtl({
+  ttl_minutes,
+  ttl_strategy,
+  updated_at,
+}: ThreadRow): Record<string, unknown> | null {
   if (ttl_minutes === null) return null;
   const expires_at = new Date(updated_at.getTime() + ttl_minutes * 60_000);
-  return { strategy: "delete", ttl_minutes, expires_at };
+  return { strategy: ttl_strategy, ttl_minutes, expires_at };
 }
 
 export function presentRun(run: RunRow): Record<string, unknown> {
@@ -86,42 +90,6 @@ export function presentCron(cron: CronRow): Record<string, unknown> {
 export function presentEscalation(row: EscalationRow): Record<string, unknown> {
   const { tenant: _, payload, decision, ...rest } = row;
   return { ...rest, payload: parsed(payload), decision: parsed(decision) };
-}
-
-/** Only the fields that a search asked for; the id always comes along. */
-export function selected(
-  item: Record<string, unknown>,
-  { select, idField }: { select: readonly string[] | null | undefined; idField: string },
-): Record<string, unknown> {
-  if (select === null || select === undefined || select.length === 0) return item;
-  return Object.fromEntries(Object.entries(item).filter(([key]) => key === idField || select.includes(key)));
-}
-
-/** How many there are in all. Each row of a page tells it; a page behind the end has none, so there they are counted. */
-export async function totalOf(
-  found: readonly { total: number }[],
-  { offset, count }: { offset: number; count: () => Promise<number[]> },
-): Promise<number> {
-  const [first] = found;
-  if (first !== undefined || offset === 0) return first?.total ?? 0;
-  const [counted = 0] = await count();
-  return counted;
-}
-
-export function pageHeaders({
-  total,
-  limit,
-  offset,
-}: {
-  total: number;
-  limit: number;
-  offset: number;
-}): Record<string, string> {
-  const next = offset + limit;
-  return {
-    "x-pagination-total": String(total),
-    ...(next < total ? { "x-pagination-next": String(next) } : {}),
-  };
 }
 
 /** Some fields of a row, as they are. */

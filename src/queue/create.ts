@@ -81,8 +81,8 @@ async function lockedThread(
   { threadId, tenant, access = null, ...request }: CreateRun,
 ): Promise<{ open: RunRow[]; isNew: boolean }> {
   const { createThread, threadKey: key, threadMetadata: metadata = {} } = request;
-  const ttlMinutes = request.temporary ? null : (request.threadTtlMinutes ?? null);
-  const made = createThread ? create.insertThread(tx, { threadId, tenant, metadata, key, ttlMinutes }) : [];
+  const ttl = request.temporary ? null : (request.threadTtl ?? null);
+  const made = createThread ? create.insertThread(tx, { threadId, tenant, metadata, key, ttl }) : [];
   const [inserted, locked, open] = await Promise.all([
     made,
     create.lockThread(tx, { threadId, tenant }),

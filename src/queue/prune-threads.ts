@@ -3,10 +3,8 @@ import type { Database } from "../db/pool.ts";
 import { lockThread, openRuns } from "../db/queries/create.ts";
 import * as prune from "../db/queries/thread-prune.ts";
 import { one, type Queryable } from "../db/query.ts";
+import type { ThreadTtl } from "../domain/lifetimes.ts";
 import { removeThread } from "./cancel.ts";
-
-export const pruneStrategies = ["delete", "keep_latest"] as const;
-export type PruneStrategy = (typeof pruneStrategies)[number];
 
 interface Deps {
   db: Database;
@@ -25,7 +23,7 @@ interface ThreadName {
  */
 export async function pruneThreads(
   { db, bus }: Deps,
-  { threadIds, tenant, strategy }: { threadIds: string[]; tenant: string; strategy: PruneStrategy },
+  { threadIds, tenant, strategy }: { threadIds: string[]; tenant: string; strategy: ThreadTtl["strategy"] },
 ): Promise<number> {
   let pruned = 0;
   // One order for all who lock several threads is not needed: each transaction holds one.
@@ -40,7 +38,7 @@ export async function pruneThreads(
 }
 
 /**
- * Threads past their time to live, a limited number at a time. Never one with an open run. `onError` is called for one
+ * Threads past their time to live, a limited number at a time, as their strategy says. Never one with an open run. `onError` is called for one
  * that cannot be removed, so that it does not stand in the way of the others.
  */
 export async function sweepThreads(
@@ -52,8 +50,12 @@ export async function sweepThreads(
     const removing = db.transaction(async (tx) => {
       await lockThread(tx, { threadId, tenant });
       // A run may have come since.
-      if (one(await prune.stillExpired(tx, { threadId })) === undefined) return false;
-      return deleteIdle(tx, { threadId, tenant });
+      const strategy = one(await prune.stillExpired(tx, { threadId }));
+      if (strategy === undefined) return false;
+      if (strategy === "delete") return deleteIdle(tx, { threadId, tenant });
+      // Once for each time it has been idle.
+      if (one(await prune.markPruned(tx, { threadId })) === undefined) return false;
+      return keepLatest(tx, { threadId, tenant });
     });
     const done = await removing.catch(onError);
     if (done) swept += 1;

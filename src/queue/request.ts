@@ -1,4 +1,5 @@
 import type { AccessFilter } from "../domain/access.ts";
+import type { ThreadTtl } from "../domain/lifetimes.ts";
 import type { EffectsPolicy, MultitaskStrategy, RunKwargs } from "../domain/run.ts";
 
 /** A run to be accepted, parsed and with its assistant resolved. */
@@ -20,7 +21,7 @@ export interface CreateRun {
   /** The caller's own name for the thread, where it was called by that. */
   threadKey?: string | undefined;
   /** Of a thread that is made for it and kept. */
-  threadTtlMinutes?: number | null;
+  threadTtl?: ThreadTtl | null;
   /** What the thread's metadata must contain for the caller to see it. */
   access?: AccessFilter | null;
   attemptsMax: number;

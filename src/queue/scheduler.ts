@@ -90,7 +90,7 @@ export interface Pruned {
 }
 
 /**
- * Removes what nobody can ask for any more: threads of stateless runs, threads past their `ttl`, old Idempotency-Keys, effects
+ * Removes what nobody can ask for any more: threads of stateless runs, threads past their `ttl` (or all but their latest state), old Idempotency-Keys, effects
  * that outlived their threads, items of the store past their time, old webhooks, and, where an age is set,
  * dead letters: discarded when they are that old, removed when they have been discarded for as long.
  */

@@ -85,7 +85,12 @@ export const good: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   interrupt_before: fc.oneof(fc.constant("*"), fc.array(node, { maxLength: 2 })),
   interrupt_after: fc.oneof(fc.constant("*"), fc.array(node, { maxLength: 2 })),
   after_seconds: fc.constantFrom(0, 0.5, 1),
-  ttl: fc.constantFrom<unknown[]>(60, { ttl: 100, strategy: "delete" }, null),
+  ttl: fc.constantFrom<unknown[]>(
+    60,
+    { ttl: 100, strategy: "delete" },
+    { ttl: 5, strategy: "keep_latest" },
+    null,
+  ),
   schedule: fc.constantFrom("0 * * * *", "@daily", "*/5 3 * * 1", "* * * * *", "0 0 30 2 *"),
   timezone: fc.constantFrom("UTC", "Europe/Berlin", "Nowhere/Land"),
   end_time: fc.constantFrom("2100-01-01T00:00:00Z", "2001-01-01T00:00:00Z"),

@@ -30,7 +30,8 @@ async function told(parts: object) {
 let runtime: TestRuntime;
 let send: ReturnType<typeof senderOf>["send"];
 beforeAll(async () => {
-  const lifetimes = { threadMinutes: 60, itemMinutes: 30, refreshOnRead: false };
+  const thread = { minutes: 60, strategy: "keep_latest" } as const;
+  const lifetimes = { thread, itemMinutes: 30, refreshOnRead: false };
   runtime = await startRuntime({ registry: await registryOf("any", remembers), lifetimes });
   runtime.clock.set(began);
   runtime.work();
@@ -38,8 +39,7 @@ beforeAll(async () => {
 });
 afterAll(() => runtime.close());
 
-const ttlOf = async (threadId: string) =>
-  (await send("GET", `/threads/${threadId}?include=ttl`)).json.ttl?.ttl_minutes ?? null;
+const ttlOf = async (threadId: string) => (await send("GET", `/threads/${threadId}?include=ttl`)).json.ttl;
 const putting = (key: string, more: object = {}) =>
   send("PUT", "/store/items", { namespace: ["http"], key, value: {}, ...more });
 const itemAt = async (namespace: string, key = "k") =>
@@ -48,13 +48,13 @@ const itemAt = async (namespace: string, key = "k") =>
 describe("ttl of a langgraph.json", () => {
   it("ends threads that say nothing else, also those that a run makes", async () => {
     const made = async (body: object) => (await send("POST", "/threads", body)).json.thread_id;
-    expect(await ttlOf(await made({}))).toBe(60);
-    expect(await ttlOf(await made({ ttl: 5 }))).toBe(5);
+    expect(await ttlOf(await made({}))).toMatchObject({ ttl_minutes: 60, strategy: "keep_latest" });
+    expect(await ttlOf(await made({ ttl: 5 }))).toMatchObject({ ttl_minutes: 5, strategy: "delete" });
     expect(await ttlOf(await made({ ttl: null }))).toBeNull();
     const threadId = newId();
     const run = { assistant_id: "any", input: {}, if_not_exists: "create" };
     expect((await send("POST", `/threads/${threadId}/runs/wait`, run)).status).toBe(200);
-    expect(await ttlOf(threadId)).toBe(60);
+    expect(await ttlOf(threadId)).toMatchObject({ ttl_minutes: 60, strategy: "keep_latest" });
   });
 
   it("ends items of the store that say nothing else, and reading puts it off only when asked to", async () => {
@@ -74,13 +74,20 @@ describe("ttl of a langgraph.json", () => {
     expect(await itemAt("http", "refreshed")).toMatchObject({ key: "refreshed" });
   });
 
-  it("keeps everything where it says nothing, and threads where only their history would go", async () => {
-    const forever = { threadMinutes: null, itemMinutes: null, refreshOnRead: true };
+  it("keeps everything where it says nothing, and is refused by the name of its field", async () => {
+    const forever = { thread: null, itemMinutes: null, refreshOnRead: true };
     expect(await told({})).toEqual(forever);
     const ttl = { default_ttl: 10, sweep_interval_minutes: 5 };
-    expect(await told({ checkpointer: { ttl: { ...ttl, strategy: "keep_latest" } } })).toEqual(forever);
+    expect(await told({ checkpointer: { ttl: { ...ttl, strategy: "keep_latest" } } })).toEqual({
+      ...forever,
+      thread: { minutes: 10, strategy: "keep_latest" },
+    });
     const both = { checkpointer: { ttl }, store: { ttl: { ...ttl, refresh_on_read: false } } };
-    expect(await told(both)).toEqual({ threadMinutes: 10, itemMinutes: 10, refreshOnRead: false });
+    expect(await told(both)).toEqual({
+      thread: { minutes: 10, strategy: "delete" },
+      itemMinutes: 10,
+      refreshOnRead: false,
+    });
     await expect(told({ store: { ttl: { default_ttl: -1 } } })).rejects.toThrow(/store\.ttl\.default_ttl/);
   });
 });

@@ -132,6 +132,28 @@ describe("a thread's time to live", () => {
     expect(await client.threads.get(thread_id, { include: ["ttl"] })).toMatchObject({ ttl: null });
   });
 
+  it("takes all but its latest state where it says so, once for each time it is idle", async () => {
+    const id = await finished();
+    await client.threads.update(id, { ttl: { ttl: 60, strategy: "keep_latest" as "delete" } });
+    expect(await client.threads.get(id, { include: ["ttl"] })).toMatchObject({
+      ttl: { strategy: "keep_latest", ttl_minutes: 60 },
+    });
+    const { values } = await client.threads.getState(id);
+    expect(await pruneOnce(runtime)).toMatchObject({ swept: 0 });
+    expect(await stored(id)).toMatchObject({ checkpoints: 5 });
+    await age(id, hours(2));
+    expect(await pruneOnce(runtime)).toMatchObject({ swept: 1 });
+    expect(await stored(id)).toMatchObject({ checkpoints: 1 });
+    expect(await client.threads.getState(id)).toMatchObject({ values });
+    expect(await pruneOnce(runtime)).toMatchObject({ swept: 0 });
+    await client.threads.updateState(id, { values: {} });
+    await age(id, hours(2));
+    await sql("update holdfast.threads set pruned_at = pruned_at - interval '3 hours' where thread_id = $1", [
+      id,
+    ]);
+    expect(await pruneOnce(runtime)).toMatchObject({ swept: 1 });
+  });
+
   it("never takes a thread with an open run, an unhandled dead letter or an effect nobody knows the end of", async () => {
     const [busy, dead, unclear] = [await finished(), await finished(), await finished()];
     await makeRun(runtime.db, "queued", { threadId: busy });

@@ -1,6 +1,7 @@
 import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
 import { accessValue } from "./access.ts";
+import { asFound, type Page, pageText, pageValues } from "./page.ts";
 import { asAssistant, asAssistantVersion } from "./rows.ts";
 
 const json = (value: unknown): string | null =>
@@ -178,13 +179,6 @@ export interface AssistantFilter {
   /** What the metadata must contain for the caller to see it. */
   access: AccessFilter | null;
 }
-export interface AssistantSearch extends AssistantFilter {
-  sortBy: AssistantSort;
-  descending: boolean;
-  limit: number;
-  offset: number;
-}
-
 const where = ({ access, graphIds }: { access: string; graphIds: string }): string => `
  where case when system then graph_id = any(${graphIds}::text[]) else tenant = $1 end
    and ($2::text is null or graph_id = $2)
@@ -193,30 +187,22 @@ const where = ({ access, graphIds }: { access: string; graphIds: string }): stri
    and (${access}::jsonb is null or metadata @> ${access}::jsonb)`;
 const filterValues = (p: AssistantFilter): unknown[] => [p.tenant, p.graphId, json(p.metadata), p.name];
 
-const sorted = sortColumns
-  .map(
-    (column) =>
-      `case when $5 = '${column}' and $6 then ${column} end desc, case when $5 = '${column}' and not $6 then ${column} end`,
-  )
-  .join(",\n  ");
-
 export const searchAssistants = query({
   name: "assistant.search",
-  text: `
-select *, count(*) over () as total from holdfast.assistants ${where({ access: "$9", graphIds: "$10" })}
- order by
-  ${sorted}, assistant_id
- limit $7 offset $8`,
-  values: (p: AssistantSearch) => [
+  text: pageText({
+    from: `holdfast.assistants ${where({ access: "$10", graphIds: "$11" })}`,
+    sortColumns,
+    id: "assistant_id",
+    sized: ["config", "context", "metadata"],
+    first: 5,
+  }),
+  values: (p: AssistantFilter & Page<AssistantSort>) => [
     ...filterValues(p),
-    p.sortBy,
-    p.descending,
-    p.limit,
-    p.offset,
+    ...pageValues(p),
     accessValue(p),
     p.graphIds,
   ],
-  row: (raw) => ({ assistant: asAssistant(raw), total: raw.total as number }),
+  row: asFound("assistant_id", asAssistant),
 });
 
 export const countAssistants = query({

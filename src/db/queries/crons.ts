@@ -2,6 +2,7 @@
 import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
 import { accessValue } from "./access.ts";
+import { asFound, type Page, pageText, pageValues } from "./page.ts";
 import { asCron, type CronRow } from "./rows.ts";
 
 interface CronKey {
@@ -122,27 +123,22 @@ const filterValues = (p: CronFilter): unknown[] => [
   p.enabled,
   p.metadata === null ? null : JSON.stringify(p.metadata),
 ];
-const order = cronSorts
-  .map(
-    (name) =>
-      `case when $6 = '${name}' and $7 then ${name} end desc, case when $6 = '${name}' and not $7 then ${name} end`,
-  )
-  .join(", ");
 
 export const searchCrons = query({
   name: "cron.search",
-  text: `
-select *, count(*) over () as total from holdfast.crons ${where("$10")}
- order by ${order}, cron_id limit $8 offset $9`,
-  values: (p: CronFilter & { sortBy: string; descending: boolean; limit: number; offset: number }) => [
+  text: pageText({
+    from: `holdfast.crons ${where("$11")}`,
+    sortColumns: cronSorts,
+    id: "cron_id",
+    sized: ["payload", "metadata"],
+    first: 6,
+  }),
+  values: (p: CronFilter & Page<(typeof cronSorts)[number]>) => [
     ...filterValues(p),
-    p.sortBy,
-    p.descending,
-    p.limit,
-    p.offset,
+    ...pageValues(p),
     accessValue(p),
   ],
-  row: ({ total, ...raw }) => ({ cron: asCron(raw), total: total as number }),
+  row: asFound("cron_id", asCron),
 });
 
 export const countCrons = query({

@@ -48,9 +48,10 @@ with checkpoints as (
     from public.checkpoint_writes where thread_id = $1::uuid::text
   returning epoch
 )
-insert into holdfast.threads (thread_id, tenant, metadata, config, graph_id, graph_version, "values", ttl_minutes, epoch)
+insert into holdfast.threads (thread_id, tenant, metadata, config, graph_id, graph_version, "values", ttl_minutes,
+                              ttl_strategy, epoch)
 select $2, tenant, metadata || jsonb_build_object('thread_id', $2::uuid), config, graph_id, graph_version, "values",
-       ttl_minutes, greatest(epoch, (select max(epoch) from checkpoints), (select max(epoch) from writes))
+       ttl_minutes, ttl_strategy, greatest(epoch, (select max(epoch) from checkpoints), (select max(epoch) from writes))
   from holdfast.threads where thread_id = $1 and tenant = $3
 returning epoch`,
   values: (p: { threadId: string; copyId: string; tenant: string }) => [p.threadId, p.copyId, p.tenant],

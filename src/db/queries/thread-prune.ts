@@ -1,4 +1,5 @@
 // Threads and checkpoints that go because somebody asked for it: at once, or when a thread has been idle for long.
+import type { ThreadTtl } from "../../domain/lifetimes.ts";
 import { query } from "../query.ts";
 
 /** An effect nobody knows the end of, and the question of a stuck compensation, keep their thread. */
@@ -13,7 +14,9 @@ const open = `exists (select 1 from holdfast.runs r
 const unhandled = `exists (select 1 from holdfast.runs r
    where r.thread_id = t.thread_id and r.status in ('error', 'timeout') and r.discarded_at is null
      and not exists (select 1 from holdfast.runs n where n.redrive_of = r.run_id and n.status <> 'interrupted'))`;
-const expired = `t.ttl_minutes is not null and t.updated_at < holdfast.now() - t.ttl_minutes * interval '1 minute'
+/** Of one whose latest state stays, once for each time it has been idle. */
+const expired = `t.ttl_minutes is not null and (t.pruned_at is null or t.pruned_at < t.updated_at)
+   and t.updated_at < holdfast.now() - t.ttl_minutes * interval '1 minute'
    and not ${open} and not ${unclear} and not ${unhandled}`;
 
 /** Threads past their time to live, those that have waited longest first. */
@@ -27,7 +30,16 @@ export const expiredThreads = query({
 /** The same of one thread, under its lock. */
 export const stillExpired = query({
   name: "prune.still_expired",
-  text: `select t.thread_id from holdfast.threads t where t.thread_id = $1 and ${expired}`,
+  text: `select t.ttl_strategy from holdfast.threads t where t.thread_id = $1 and ${expired}`,
+  values: (p: { threadId: string }) => [p.threadId],
+  row: (raw) => raw.ttl_strategy as ThreadTtl["strategy"],
+});
+
+/** Says that all but the latest state of an expired thread goes now. */
+export const markPruned = query({
+  name: "prune.mark",
+  text: `update holdfast.threads t set pruned_at = holdfast.now()
+          where t.thread_id = $1 and t.ttl_strategy = 'keep_latest' and ${expired} returning t.thread_id`,
   values: (p: { threadId: string }) => [p.threadId],
   row: () => true,
 });

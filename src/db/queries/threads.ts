@@ -1,6 +1,8 @@
 import type { AccessFilter } from "../../domain/access.ts";
+import type { ThreadTtl } from "../../domain/lifetimes.ts";
 import { query } from "../query.ts";
 import { accessValue } from "./access.ts";
+import { asFound, type Page, pageText, pageValues } from "./page.ts";
 import { asThread } from "./rows.ts";
 
 interface ThreadKey {
@@ -17,7 +19,6 @@ export const getThread = query({
 });
 
 export const sortColumns = ["thread_id", "status", "created_at", "updated_at", "state_updated_at"] as const;
-type ThreadSort = (typeof sortColumns)[number];
 
 export interface ThreadFilter {
   tenant: string;
@@ -29,12 +30,7 @@ export interface ThreadFilter {
   /** What the metadata must contain for the caller to see it. */
   access: AccessFilter | null;
 }
-export interface ThreadSearch extends ThreadFilter {
-  sortBy: ThreadSort;
-  descending: boolean;
-  limit: number;
-  offset: number;
-}
+export type ThreadSearch = ThreadFilter & Page<(typeof sortColumns)[number]>;
 
 const where = (access: string): string => `
  where tenant = $1
@@ -53,40 +49,17 @@ const filterValues = (p: ThreadFilter): unknown[] => [
   p.ids,
 ];
 
-const page = `
- order by
-  case when $6 = 'created_at' and $7 then created_at end desc, case when $6 = 'created_at' and not $7 then created_at end,
-  case when $6 = 'updated_at' and $7 then updated_at end desc, case when $6 = 'updated_at' and not $7 then updated_at end,
-  case when $6 = 'state_updated_at' and $7 then state_updated_at end desc,
-  case when $6 = 'state_updated_at' and not $7 then state_updated_at end,
-  case when $6 = 'status' and $7 then status end desc, case when $6 = 'status' and not $7 then status end,
-  case when $6 = 'thread_id' and $7 then thread_id end desc, case when $6 = 'thread_id' and not $7 then thread_id end,
-  thread_id
- limit $8 offset $9`;
-const pageValues = (p: ThreadSearch): unknown[] => [
-  ...filterValues(p),
-  p.sortBy,
-  p.descending,
-  p.limit,
-  p.offset,
-  accessValue(p),
-];
-
 export const searchThreads = query({
   name: "thread.search",
-  text: `select *, count(*) over () as total from holdfast.threads ${where("$10")} ${page}`,
-  values: pageValues,
-  row: (raw) => ({ thread: asThread(raw), total: raw.total as number }),
-});
-
-/** What a page of a search would bring into memory. */
-export const bytesOfPage = query({
-  name: "thread.search_bytes",
-  text: `
-select coalesce(sum(coalesce(octet_length("values"), 0) + coalesce(octet_length(interrupts), 0) + octet_length(config::text)), 0)::bigint as bytes
-  from (select "values", interrupts, config from holdfast.threads ${where("$10")} ${page}) page`,
-  values: pageValues,
-  row: (raw) => Number(raw.bytes),
+  text: pageText({
+    from: `holdfast.threads ${where("$11")}`,
+    sortColumns,
+    id: "thread_id",
+    sized: ['"values"', "interrupts", "config", "metadata"],
+    first: 6,
+  }),
+  values: (p: ThreadSearch) => [...filterValues(p), ...pageValues(p), accessValue(p)],
+  row: asFound("thread_id", asThread),
 });
 
 export const countThreads = query({
@@ -101,14 +74,16 @@ export const patchThread = query({
   name: "thread.patch",
   text: `
 update holdfast.threads set metadata = metadata || $3::jsonb, updated_at = holdfast.now(),
-       ttl_minutes = case when $4::boolean then $5::float8 else ttl_minutes end
+       ttl_minutes = case when $4::boolean then $5::float8 else ttl_minutes end,
+       ttl_strategy = coalesce($6, ttl_strategy)
  where thread_id = $1 and tenant = $2 returning *`,
-  values: (p: ThreadKey & { metadata: unknown; ttlMinutes?: number | null | undefined }) => [
+  values: (p: ThreadKey & { metadata: unknown; ttl?: ThreadTtl | null | undefined }) => [
     p.threadId,
     p.tenant,
     JSON.stringify(p.metadata),
-    p.ttlMinutes !== undefined,
-    p.ttlMinutes ?? null,
+    p.ttl !== undefined,
+    p.ttl?.minutes ?? null,
+    p.ttl?.strategy ?? null,
   ],
   row: asThread,
 });

@@ -1,5 +1,6 @@
 // What the Agent Server's routes answer with. present.ts makes these from rows; the fuzzer holds it to them.
 import { z } from "zod";
+import { ttlStrategies } from "../../domain/lifetimes.ts";
 import { effectsPolicies, multitaskStrategies } from "../../domain/run.ts";
 import { missedPolicies } from "../../domain/schedule.ts";
 import { wireRunStatuses } from "../schemas/run.ts";
@@ -67,7 +68,7 @@ export const thread = z
   })
   .meta({ id: "Thread" });
 
-const ttl = z.object({ strategy: z.literal("delete"), ttl_minutes: z.number(), expires_at: time });
+const ttl = z.object({ strategy: z.enum(ttlStrategies), ttl_minutes: z.number(), expires_at: time });
 export const threadWithTtl = thread.extend({ ttl: ttl.nullable().optional() });
 
 export const foundThread = thread

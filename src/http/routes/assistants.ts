@@ -11,7 +11,8 @@ import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";
 import { ask } from "../guard.ts";
-import { pageHeaders, presentAssistant, presentAssistantVersion, selected, totalOf } from "../present.ts";
+import { answerOf, pageOf, selected } from "../page.ts";
+import { presentAssistant, presentAssistantVersion } from "../present.ts";
 import {
   countAssistantsBody,
   createAssistantBody,
@@ -175,14 +176,15 @@ async function search(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const filter = await filterOf(deps, c, { body, limit, offset });
   const found = await assistants.searchAssistants(db, {
     ...filter,
+    ...pageOf(body),
     sortBy: body.sort_by ?? "created_at",
-    descending: body.sort_order !== "asc",
+  });
+  const { items, headers } = await answerOf(found, {
     limit,
     offset,
+    count: () => assistants.countAssistants(db, filter),
   });
-  const total = await totalOf(found, { offset, count: () => assistants.countAssistants(db, filter) });
-  const headers = pageHeaders({ total, limit, offset });
-  const shown = found.map(({ assistant }) =>
+  const shown = items.map((assistant) =>
     selected(presentAssistant(assistant), { select, idField: "assistant_id" }),
   );
   return c.json(shown, 200, headers);

@@ -14,7 +14,8 @@ import { readInput } from "../body.ts";
 import { userOfPrincipal } from "../caller.ts";
 import { type HttpDeps, type HttpEnv, type Principal, type RequestContext, tenantOf } from "../deps.ts";
 import { ask } from "../guard.ts";
-import { pageHeaders, presentCron, selected, totalOf } from "../present.ts";
+import { answerOf, pageOf, selected } from "../page.ts";
+import { presentCron } from "../present.ts";
 import { checkedMetadata, pathId } from "../schemas/common.ts";
 import {
   type CreateCronBody,
@@ -211,18 +212,16 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
   const filter = await filterOf(c, body, { limit, offset });
   const found = await crons.searchCrons(db, {
     ...filter,
+    ...pageOf(body),
     sortBy: body.sort_by ?? "created_at",
-    descending: body.sort_order !== "asc",
+  });
+  const { items, headers } = await answerOf(found, {
     limit,
     offset,
+    count: () => crons.countCrons(db, filter),
   });
-  const total = await totalOf(found, { offset, count: () => crons.countCrons(db, filter) });
-  const headers = pageHeaders({ total, limit, offset });
-  return c.json(
-    found.map(({ cron }) => selected(presentCron(cron), { select, idField: "cron_id" })),
-    200,
-    headers,
-  );
+  const shown = items.map((cron) => selected(presentCron(cron), { select, idField: "cron_id" }));
+  return c.json(shown, 200, headers);
 }
 
 async function count({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {

@@ -2,9 +2,9 @@ import { Hono } from "hono";
 import { z } from "zod";
 import type { ThreadRow } from "../../db/queries/rows.ts";
 import * as threads from "../../db/queries/threads.ts";
-import { one, type Queryable } from "../../db/query.ts";
+import { one } from "../../db/query.ts";
 import { passes } from "../../domain/access.ts";
-import { Conflict, InvalidInput, NotFound } from "../../domain/errors.ts";
+import { Conflict, NotFound } from "../../domain/errors.ts";
 import { newId } from "../../domain/ids.ts";
 import { copyThread } from "../../engine/copy-thread.ts";
 import { createThread } from "../../engine/state-update.ts";
@@ -15,10 +15,11 @@ import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../d
 import { Refused } from "../errors.ts";
 import { extracted } from "../extract.ts";
 import { ask, guardThread } from "../guard.ts";
-import { pageHeaders, presentThread, presentTtl, selected, totalOf } from "../present.ts";
+import { answerOf, pageOf, selected } from "../page.ts";
+import { presentThread, presentTtl } from "../present.ts";
 import type { ThreadAction } from "../program-auth.ts";
 import { inSlot } from "../rate-limit.ts";
-import { checkedMetadata, keyOf, pageBytesMax, pageSizeDefault, pathId } from "../schemas/common.ts";
+import { checkedMetadata, keyOf, pathId } from "../schemas/common.ts";
 import {
   copyThreadBody,
   countThreadsBody,
@@ -87,7 +88,7 @@ async function create(deps: HttpDeps, c: RequestContext): Promise<Response> {
     threadId,
     tenant,
     metadata,
-    ttlMinutes: body.ttl === undefined ? (deps.lifetimes?.threadMinutes ?? null) : body.ttl,
+    ttl: body.ttl === undefined ? (deps.lifetimes?.thread ?? null) : body.ttl,
     key,
     supersteps,
   });
@@ -152,33 +153,19 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
   const body = await readInput(c, searchThreadsBody, config.bodyBytesMax);
   const { limit, offset, select, extract } = body;
   const filter = await filterOf(c, body, { limit, offset });
-  const asked = {
+  const found = await threads.searchThreads(db, {
     ...filter,
+    ...pageOf(body),
     sortBy: body.sort_by ?? "created_at",
-    descending: body.sort_order !== "asc",
-    limit,
-    offset,
-  };
-  if (limit > pageSizeDefault) await refuseLargePage(db, asked);
-  const found = await threads.searchThreads(db, asked);
-  const total = await totalOf(found, { offset, count: () => threads.countThreads(db, filter) });
-  const headers = pageHeaders({ total, limit, offset });
-  const shown = found.map(({ thread }) => {
+  });
+  const count = () => threads.countThreads(db, filter);
+  const { items, headers } = await answerOf(found, { limit, offset, count });
+  const shown = items.map((thread) => {
     const item = presentThread(thread);
     const fields = selected(item, { select, idField: "thread_id" });
     return extract ? { ...fields, extracted: extracted(item, extract) } : fields;
   });
   return c.json(shown, 200, headers);
-}
-
-/** A thousand threads of a megabyte each would hold up whoever else this process serves. Throws InvalidInput. */
-async function refuseLargePage(db: Queryable, asked: threads.ThreadSearch): Promise<void> {
-  const bytes = one(await threads.bytesOfPage(db, asked)) ?? 0;
-  if (bytes <= pageBytesMax) return;
-  throw new InvalidInput(
-    `limit: these threads have ${bytes} bytes, a page may have ${pageBytesMax}: ask for fewer at a time`,
-    { field: "limit" },
-  );
 }
 
 async function count({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
@@ -219,7 +206,7 @@ async function patch(
       threadId,
       tenant: tenantOf(c),
       metadata,
-      ttlMinutes: ttl,
+      ttl,
     }),
   );
   if (patched === undefined) throw new NotFound(`Thread with ID ${threadId} not found`);

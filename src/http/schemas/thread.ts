@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { sortColumns } from "../../db/queries/threads.ts";
-import { pruneStrategies } from "../../queue/prune-threads.ts";
+import { type ThreadTtl, ttlStrategies } from "../../domain/lifetimes.ts";
 import { extractPathCharsMax, extractPathHint, extractsMax, isExtractPath } from "../extract.ts";
 import {
   limit,
@@ -22,12 +22,15 @@ const ttlMinutesMax = 10 * 365 * 24 * 60;
 const threadsPerPruneMax = 100;
 
 const minutes = z.number().positive().max(ttlMinutesMax);
-/** Minutes, whichever form the SDK sends. */
+/** Both forms that the SDK sends. */
 const ttl = z
-  .union([minutes, z.object({ ttl: minutes, strategy: z.literal("delete").nullish() })], {
-    error: `a number of minutes up to ${ttlMinutesMax}, or {"ttl": minutes, "strategy": "delete"}`,
+  .union([minutes, z.object({ ttl: minutes, strategy: z.enum(ttlStrategies).nullish() })], {
+    error: `a number of minutes up to ${ttlMinutesMax}, or {"ttl": minutes, "strategy": "delete" or "keep_latest"}`,
   })
-  .transform((value) => (typeof value === "number" ? value : value.ttl));
+  .transform((value): ThreadTtl => {
+    if (typeof value === "number") return { minutes: value, strategy: "delete" };
+    return { minutes: value.ttl, strategy: value.strategy ?? "delete" };
+  });
 
 const update = z.object({
   values: z.unknown().optional(),
@@ -52,7 +55,7 @@ export const copyThreadBody = z.object({ holdfast_effects: z.literal("repeat").n
 
 export const pruneThreadsBody = z.object({
   thread_ids: z.array(uuid).max(threadsPerPruneMax),
-  strategy: z.enum(pruneStrategies).default("delete"),
+  strategy: z.enum(ttlStrategies).default("delete"),
 });
 
 export const countThreadsBody = z.object({
