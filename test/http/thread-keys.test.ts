@@ -67,6 +67,24 @@ describe("a thread's own key", () => {
     expect(streamed).toEqual(["metadata", "updates", "updates", "updates"]);
   });
 
+  it("stands in bodies and queries too, for its own tenant's thread only", async () => {
+    const name = "key:in a body";
+    const { threads, runs, crons } = of(one);
+    const { thread_id } = await threads.create({ threadId: name });
+    const late = await runs.create(name, "steps", { input: {}, afterSeconds: 3_600 });
+    const cron = await crons.createForThread(name, "steps", { schedule: "0 0 1 1 *", input: {} });
+    expect(await threads.search({ ids: [name] })).toMatchObject([{ thread_id }]);
+    expect(await crons.search({ threadId: name })).toMatchObject([{ cron_id: cron.cron_id }]);
+    await of(two).runs.cancelMany({ threadId: name, runIds: [late.run_id] });
+    expect(await of(two).threads.search({ ids: [name] })).toEqual([]);
+    expect(await runs.get(name, late.run_id)).toMatchObject({ status: "pending" });
+    await runs.cancelMany({ threadId: name, runIds: [late.run_id] });
+    expect(await runs.get(name, late.run_id)).toMatchObject({ status: "interrupted" });
+    expect(await of(two).threads.prune([name])).toEqual({ pruned_count: 0 });
+    expect(await threads.prune([name])).toEqual({ pruned_count: 1 });
+    await expect(threads.prune(["key:"])).rejects.toThrow(/422.*thread_ids/s);
+  });
+
   it("makes one thread, however many runs ask for it at once", async () => {
     const name = "key:a rush";
     const made = await Promise.all(

@@ -206,10 +206,11 @@ async function remove(deps: HttpDeps, c: RequestContext): Promise<Response> {
 
 const notFound = (cronId: string): NotFound => new NotFound(`Cron with ID ${cronId} not found`);
 
-async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+async function search(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db, config } = deps;
   const body = await readInput(c, searchCronsBody, config.bodyBytesMax);
   const { limit, offset, select } = body;
-  const filter = await filterOf(c, body, { limit, offset });
+  const filter = await filterOf(deps, c, { body, limit, offset });
   const found = await crons.searchCrons(db, {
     ...filter,
     ...pageOf(body),
@@ -224,23 +225,25 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
   return c.json(shown, 200, headers);
 }
 
-async function count({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+async function count(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db, config } = deps;
   const body = await readInput(c, countCronsBody, config.bodyBytesMax);
-  const filter = await filterOf(c, body, { limit: 0, offset: 0 });
+  const filter = await filterOf(deps, c, { body, limit: 0, offset: 0 });
   return c.json(one(await crons.countCrons(db, filter)) ?? 0);
 }
 
 async function filterOf(
+  { threadKeys }: HttpDeps,
   c: RequestContext,
-  body: ReturnType<typeof countCronsBody.parse>,
-  page: { limit: number; offset: number },
+  { body, ...page }: { body: ReturnType<typeof countCronsBody.parse>; limit: number; offset: number },
 ): Promise<crons.CronFilter> {
-  const { assistant_id, thread_id } = body;
+  const { assistant_id } = body;
+  const thread_id = body.thread_id && (await threadKeys.idOfCalled(tenantOf(c), body.thread_id));
   return {
     access: await ask(c.get("principal"), "crons:search", { assistant_id, thread_id, ...page }),
     tenant: tenantOf(c),
     assistantId: body.assistant_id ?? null,
-    threadId: body.thread_id ?? null,
+    threadId: thread_id ?? null,
     enabled: body.enabled ?? null,
     metadata: body.metadata ?? null,
   };

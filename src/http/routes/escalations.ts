@@ -25,8 +25,9 @@ export function escalationRoutes(deps: HttpDeps): Hono<HttpEnv> {
   return routes;
 }
 
-async function list({ db }: HttpDeps, c: RequestContext): Promise<Response> {
-  const { status, thread_id, graph_id, ...page } = readQuery(c, escalationsQuery);
+async function list({ db, threadKeys }: HttpDeps, c: RequestContext): Promise<Response> {
+  const { status, thread_id: called, graph_id, ...page } = readQuery(c, escalationsQuery);
+  const thread_id = called && (await threadKeys.idOfCalled(tenantOf(c), called));
   const access = await ask(c.get("principal"), "threads:search", { thread_id });
   const found = await listEscalations(db, {
     access,

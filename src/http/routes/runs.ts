@@ -191,7 +191,8 @@ async function cancelMany(deps: HttpDeps, c: RequestContext): Promise<Response> 
   const { action } = readQuery(c, cancelQuery);
   const body = await readInput(c, cancelManyBody, deps.config.bodyBytesMax);
   const tenant = tenantOf(c);
-  const { thread_id, run_ids, status } = body;
+  const { run_ids, status } = body;
+  const thread_id = body.thread_id && (await deps.threadKeys.idOfCalled(tenant, body.thread_id));
   const told = { thread_id, action, metadata: { run_ids, status } };
   const access = await ask(c.get("principal"), "threads:update", told);
   const statuses = {

@@ -114,7 +114,10 @@ async function copy(deps: HttpDeps, c: RequestContext): Promise<Response> {
 
 async function prune(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, pruneThreadsBody, deps.config.bodyBytesMax);
-  const { thread_ids: asked, strategy } = body;
+  const { strategy } = body;
+  const asked = await Promise.all(
+    body.thread_ids.map((name) => deps.threadKeys.idOfCalled(tenantOf(c), name)),
+  );
   const threadIds = await deletable(deps, c, asked);
   return c.json({ pruned_count: await pruneThreads(deps, { threadIds, strategy, tenant: tenantOf(c) }) });
 }
@@ -149,10 +152,11 @@ async function follow(deps: HttpDeps, c: RequestContext): Promise<Response> {
   return inSlot(deps, c, async (onClose) => streamThread(deps, { thread, modes: shown, ...place, onClose }));
 }
 
-async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+async function search(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db, config } = deps;
   const body = await readInput(c, searchThreadsBody, config.bodyBytesMax);
   const { limit, offset, select, extract } = body;
-  const filter = await filterOf(c, body, { limit, offset });
+  const filter = await filterOf(deps, c, { body, limit, offset });
   const found = await threads.searchThreads(db, {
     ...filter,
     ...pageOf(body),
@@ -168,19 +172,22 @@ async function search({ db, config }: HttpDeps, c: RequestContext): Promise<Resp
   return c.json(shown, 200, headers);
 }
 
-async function count({ db, config }: HttpDeps, c: RequestContext): Promise<Response> {
+async function count(deps: HttpDeps, c: RequestContext): Promise<Response> {
+  const { db, config } = deps;
   const body = await readInput(c, countThreadsBody, config.bodyBytesMax);
-  const filter = await filterOf(c, body, { limit: 0, offset: 0 });
+  const filter = await filterOf(deps, c, { body, limit: 0, offset: 0 });
   return c.json(one(await threads.countThreads(db, filter)) ?? 0);
 }
 
 type Filter = ReturnType<typeof countThreadsBody.parse>;
 
 async function filterOf(
+  { threadKeys }: HttpDeps,
   c: RequestContext,
-  { metadata, status, values, ids }: Filter,
-  page: { limit: number; offset: number },
+  { body, ...page }: { body: Filter; limit: number; offset: number },
 ): Promise<threads.ThreadFilter> {
+  const { metadata, status, values } = body;
+  const ids = await threadKeys.idsOfCalled(tenantOf(c), body.ids);
   const told = { metadata, status, values, ids, ...page };
   return {
     access: await ask(c.get("principal"), "threads:search", told),
@@ -188,7 +195,7 @@ async function filterOf(
     metadata: metadata ?? null,
     status: status ?? null,
     values: values ?? null,
-    ids: ids ?? null,
+    ids,
   };
 }
 

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { cronSorts } from "../../db/queries/crons.ts";
 import { systemAssistantId } from "../../domain/ids.ts";
 import { missedPolicies } from "../../domain/schedule.ts";
-import { limit, metadata, offset, pageSizeDefault, shortText, uuid } from "./common.ts";
+import { limit, metadata, offset, pageSizeDefault, shortText, threadName, uuid } from "./common.ts";
 import { runBody } from "./run.ts";
 
 const { shape } = runBody;
@@ -48,7 +48,7 @@ export type PatchCronBody = z.infer<typeof patchCronBody>;
 export const countCronsBody = z.object({
   /** An id, or a graph's name for its own assistant. */
   assistant_id: shortText.transform((text) => uuid.safeParse(text).data ?? systemAssistantId(text)).nullish(),
-  thread_id: uuid.nullish(),
+  thread_id: threadName.nullish(),
   enabled: z.boolean().nullish(),
   metadata: metadata.nullish(),
 });

@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { escalationStatuses, responseTypes } from "../../domain/escalation.ts";
-import { limit, offset, shortText, uuid } from "./common.ts";
+import { limit, offset, shortText, threadName } from "./common.ts";
 
 const listSizeDefault = 50;
 const commentCharsMax = 10_000;
 
 export const escalationsQuery = z.object({
   status: z.enum(escalationStatuses).optional(),
-  thread_id: uuid.optional(),
+  thread_id: threadName.optional(),
   graph_id: shortText.optional(),
   limit: limit.default(listSizeDefault),
   offset,

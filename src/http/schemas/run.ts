@@ -1,6 +1,15 @@
 import { z } from "zod";
 import { cancelActions, effectsPolicies, effectsPolicyKey, multitaskStrategies } from "../../domain/run.ts";
-import { limit, metadata, nameCharsMax, offset, openRecord, pageSizeDefault, uuid } from "./common.ts";
+import {
+  limit,
+  metadata,
+  nameCharsMax,
+  offset,
+  openRecord,
+  pageSizeDefault,
+  threadName,
+  uuid,
+} from "./common.ts";
 
 export const recursionLimitMax = 10_000;
 export const afterSecondsMax = 365 * 24 * 3600;
@@ -137,7 +146,7 @@ export const listRunsQuery = z.object({
 
 export const cancelManyBody = z
   .object({
-    thread_id: uuid.nullish(),
+    thread_id: threadName.nullish(),
     run_ids: z.array(uuid).max(listMax).nullish(),
     status: z.enum(["pending", "running", "all"]).nullish(),
   })

@@ -11,7 +11,6 @@ import {
   pageSizeMax,
   shortText,
   threadName,
-  uuid,
 } from "./common.ts";
 import { checkpointRef, stateCommand } from "./run.ts";
 
@@ -54,13 +53,13 @@ export const patchStateBody = z.object({ metadata });
 export const copyThreadBody = z.object({ holdfast_effects: z.literal("repeat").nullish() });
 
 export const pruneThreadsBody = z.object({
-  thread_ids: z.array(uuid).max(threadsPerPruneMax),
+  thread_ids: z.array(threadName).max(threadsPerPruneMax),
   strategy: z.enum(ttlStrategies).default("delete"),
 });
 
 export const countThreadsBody = z.object({
   metadata: metadata.nullish(),
-  ids: z.array(uuid).max(pageSizeMax).nullish(),
+  ids: z.array(threadName).max(pageSizeMax).nullish(),
   status: threadStatus.nullish(),
   values: openRecord.nullish(),
 });
