@@ -3,10 +3,23 @@ import { once } from "node:events";
 import path from "node:path";
 import { Client } from "@langchain/langgraph-sdk";
 import { expect, it, onTestFinished } from "vitest";
+import { WebSocket } from "ws";
 import { createTestDatabase } from "../support/database.ts";
 
 const host = path.resolve(import.meta.dirname, "projects/host/main.mjs");
 const project = path.resolve(import.meta.dirname, "../graphs/ui/langgraph.json");
+
+/** What the newer protocol answers to a run that is started over a WebSocket. */
+async function overSocket(url: string): Promise<{ result: { run_id: string } }> {
+  const socket = new WebSocket(url, { headers: { authorization: "Bearer alice" } });
+  await once(socket, "open");
+  const params = { assistant_id: "weather", input: {} };
+  socket.send(JSON.stringify({ id: 1, method: "run.start", params }));
+  const [answer] = await once(socket, "message");
+  socket.close();
+  await once(socket, "close");
+  return JSON.parse(String(answer));
+}
 
 it("answers below a path of another program, does its runs there, and leaves nothing behind", async () => {
   const database = await createTestDatabase();
@@ -36,6 +49,9 @@ it("answers below a path of another program, does its runs there, and leaves not
   const again: string[] = [];
   for await (const { event } of client.runs.joinStream(thread_id, runId)) if (event !== "") again.push(event);
   expect(again).toEqual(events);
+  const told = await overSocket(`${url.replace("http", "ws")}/agents/threads/${thread_id}/stream/events`);
+  expect(told).toMatchObject({ type: "success", id: 1, result: { run_id: expect.any(String) } });
+  await client.runs.join(thread_id, told.result.run_id);
   const html = await client["~ui"].getComponent("weather", "weather");
   const [, script = ""] = /src="([^"]+)"/.exec(html) ?? [];
   expect(script).toBe(`${url}/agents/ui/weather/entrypoint.js`);

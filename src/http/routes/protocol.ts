@@ -1,6 +1,6 @@
 import { upgradeWebSocket } from "@hono/node-server";
 import { Hono } from "hono";
-import { WebSocket } from "ws";
+import type { WebSocket } from "ws";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
 import { Refused } from "../errors.ts";
@@ -66,7 +66,7 @@ async function openSocket(deps: HttpDeps, c: RequestContext): Promise<Response> 
   let socket: ThreadSocket | undefined;
   return upgradeWebSocket(c, {
     onOpen: (_event, { raw }) => {
-      if (!(raw instanceof WebSocket)) return;
+      if (!isSocket(raw)) return;
       try {
         // Taken only now: a handshake that fails would never give it back.
         socket = new ThreadSocket(deps, { caller, socket: raw, onClose: deps.slots.take(callerOf(c)) });
@@ -81,3 +81,7 @@ async function openSocket(deps: HttpDeps, c: RequestContext): Promise<Response> 
     onError: () => socket?.close(),
   });
 }
+
+/** A program that mounts the server may bring a copy of the package of its own. */
+const isSocket = (raw: unknown): raw is WebSocket =>
+  typeof (raw as WebSocket | undefined)?.terminate === "function";

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { serve } from "@hono/node-server";
 import { Hono } from "hono";
+import { WebSocketServer } from "ws";
 import { openServer } from "../../../../dist/src/index.js";
 
 const traps = () => process.listenerCount("unhandledRejection");
@@ -13,7 +14,8 @@ const server = await openServer({
 const host = new Hono();
 host.get("/", (c) => c.text("the program's own page"));
 host.mount("/agents", server.fetch);
-const listening = serve({ fetch: host.fetch, port: 0, hostname: "127.0.0.1" });
+const websocket = { server: new WebSocketServer({ noServer: true }) };
+const listening = serve({ fetch: host.fetch, port: 0, hostname: "127.0.0.1", websocket });
 await once(listening, "listening");
 process.send({ url: `http://127.0.0.1:${listening.address().port}`, traps: traps() - before });
 
