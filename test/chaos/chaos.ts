@@ -21,16 +21,18 @@ export interface ChaosOptions extends Pick<PlantOptions, "dist" | "workerSetting
   /** Ends as soon as the sink shows a second effect or the checkpoints a second writer. */
   stopAtFirst?: boolean;
   say?: (line: string) => void;
+  /** Ends it early, with nothing left behind. */
+  signal?: AbortSignal;
 }
 
 export const chaosDefaults = {
   runs: 500,
   seed: 20_261_120,
-  killMillis: 1_200,
-  postgresMillis: 20_000,
+  killMillis: 3_000,
+  postgresMillis: 120_000,
   killsMax: Number.POSITIVE_INFINITY,
   postgresCrashesMax: Number.POSITIVE_INFINITY,
-  secondsMax: 2_400,
+  secondsMax: 7_200,
   modelFaultRate: 0.1,
 };
 
@@ -98,7 +100,7 @@ interface Going {
 
 /** Null when all runs have ended; else what went wrong before. */
 async function untilAllEnded(
-  { secondsMax, stopAtFirst, say }: ChaosOptions & { say: (line: string) => void },
+  { secondsMax, stopAtFirst, say, signal }: ChaosOptions & { say: (line: string) => void },
   { plant, plan, nemesis, secondsSince }: Going,
 ): Promise<{ violations: string[]; ends: Record<string, number> } | null> {
   let going = true;
@@ -112,7 +114,7 @@ async function untilAllEnded(
   });
   let said = 0;
   try {
-    while (secondsSince() < secondsMax) {
+    while (secondsSince() < secondsMax && signal?.aborted !== true) {
       if (failure !== undefined) throw failure;
       const left = await openRuns(plant).catch(() => Number.NaN);
       if (created && left === 0) return null;
@@ -127,7 +129,10 @@ async function untilAllEnded(
       }
       await sleep(lookMillis);
     }
-    return { violations: [`I3: ${await openRuns(plant)} runs are open after ${secondsMax} s`], ends: {} };
+    return {
+      violations: [`I3: ${await openRuns(plant)} runs are open after ${Math.round(secondsSince())} s`],
+      ends: {},
+    };
   } finally {
     going = false;
     await load.catch(() => undefined);

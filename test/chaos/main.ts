@@ -20,18 +20,25 @@ const number = (given: string | undefined, otherwise: number): number => {
   if (Number.isNaN(value) || value < 0) throw new Error(`${given} is no number`);
   return value;
 };
-const killsMin = number(values["kills-min"], 0);
+const runs = number(values.runs, chaosDefaults.runs);
+const killsMax = number(values["kills-max"], chaosDefaults.killsMax);
+/** A kill for every ten runs, so that 10,000 of them see the 1,000 that the promise names. */
+const killsMin = number(values["kills-min"], Math.min(killsMax, runs / 10));
+
+const stopped = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stopped.abort());
 
 const report = await runChaos({
-  runs: number(values.runs, chaosDefaults.runs),
+  runs,
   seed: number(values.seed, chaosDefaults.seed),
   killMillis: number(values["kill-millis"], chaosDefaults.killMillis),
   postgresMillis: number(values["postgres-millis"], chaosDefaults.postgresMillis),
-  killsMax: number(values["kills-max"], chaosDefaults.killsMax),
+  killsMax,
   postgresCrashesMax: number(values["postgres-crashes-max"], chaosDefaults.postgresCrashesMax),
   modelFaultRate: number(values["model-fault-rate"], chaosDefaults.modelFaultRate),
   secondsMax: number(values["seconds-max"], chaosDefaults.secondsMax),
   say: (line) => console.log(line),
+  signal: stopped.signal,
 });
 const { violations, ...counts } = report;
 if (report.kills < killsMin) violations.push(`${report.kills} kills, fewer than ${killsMin}`);

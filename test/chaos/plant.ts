@@ -42,7 +42,9 @@ const log = { info: () => undefined };
 export async function startPlant(options: PlantOptions): Promise<Plant> {
   const folder = await mkdtemp(path.join(tmpdir(), "holdfast-chaos-"));
   const dataDir = path.join(folder, "pg");
-  let postgres: EmbeddedPostgres = await startEmbeddedPostgres({ dataDir, log, stopOnExit: true });
+  const startPostgres = (): Promise<EmbeddedPostgres> =>
+    startEmbeddedPostgres({ dataDir, log, stopOnExit: true });
+  let postgres = await startPostgres();
   const { url } = postgres;
   await migrate(url);
   const db = openDatabase({ url, connectionsMax: 6 });
@@ -71,7 +73,7 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
         ...settings,
         ROLES: "worker",
         WORKER_ID: `worker-${nth}`,
-        WORKER_SLOTS: "6",
+        WORKER_SLOTS: "4",
         LEASE_SECONDS: "2",
         REAP_MILLIS: "250",
         POLL_MILLIS: "250",
@@ -88,7 +90,9 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
     killWorker: workers.kill,
     async crashPostgres() {
       process.kill(postgres.pid, "SIGKILL");
-      postgres = await startEmbeddedPostgres({ dataDir, log, stopOnExit: true });
+      const started = startPostgres();
+      workers.pauseUntil(started);
+      postgres = await started;
       if (postgres.url !== url) throw new Error("Postgres came back at another address");
     },
     async stop() {
@@ -112,8 +116,10 @@ function startWorkers({ workers }: PlantOptions, start: (nth: number) => Promise
   const up: (HoldfastProcess | undefined)[] = Array.from({ length: workers }, () => undefined);
   let started = 0;
   let stopping = false;
+  let database: Promise<unknown> = Promise.resolve();
   const keep = async (place: number): Promise<void> => {
     while (!stopping) {
+      await database;
       started += 1;
       const began = performance.now();
       const worker = await start(started).catch(() => undefined);
@@ -139,6 +145,10 @@ function startWorkers({ workers }: PlantOptions, start: (nth: number) => Promise
         return true;
       }
       return false;
+    },
+    /** None is started while there is no Postgres: it would only end at once. */
+    pauseUntil(back: Promise<unknown>) {
+      database = back.catch(() => undefined);
     },
     async stop() {
       stopping = true;

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { build } from "esbuild";
 
@@ -29,7 +29,9 @@ export async function packProgram({
   dist?: string;
 }): Promise<PackedProgram> {
   // Below the repository, so that what stays a package is found.
-  const folder = await mkdtemp(path.join(repository, ".holdfast", "packed-"));
+  const state = path.join(repository, ".holdfast");
+  await mkdir(state, { recursive: true });
+  const folder = await mkdtemp(path.join(state, "packed-"));
   const manifest = JSON.parse(await readFile(path.join(repository, graphs), "utf8")) as {
     graphs: Record<string, string>;
   };
