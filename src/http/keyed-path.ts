@@ -1,8 +1,8 @@
 // Threads by their callers' own keys: wherever a thread's id stands in a path, `key:` and a key may stand instead.
 import type { MiddlewareHandler } from "hono";
+import { keyOf, threadKeyHint } from "../domain/thread-key.ts";
 import type { HttpEnv } from "./deps.ts";
 import { Refused } from "./errors.ts";
-import { keyOf, threadKeyHint } from "./schemas/common.ts";
 import type { ThreadKeys } from "./thread-keys.ts";
 
 /** For `/threads/:thread_id…`: turns a key of the path into its thread's id. */

@@ -1,7 +1,7 @@
 import { threadKeySecret } from "../db/queries/keys.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { keyedThreadId } from "../domain/ids.ts";
-import { keyOf } from "./schemas/common.ts";
+import { keyOf } from "../domain/thread-key.ts";
 
 /** Gives a key its thread's id: the same in every process, another one in each tenant. Nobody can work it out from outside. */
 export class ThreadKeys {

@@ -6,6 +6,7 @@ import { one } from "../../db/query.ts";
 import { passes } from "../../domain/access.ts";
 import { Conflict, NotFound } from "../../domain/errors.ts";
 import { newId } from "../../domain/ids.ts";
+import { keyOf } from "../../domain/thread-key.ts";
 import { copyThread } from "../../engine/copy-thread.ts";
 import { createThread } from "../../engine/state-update.ts";
 import { deleteThread } from "../../queue/cancel.ts";
@@ -19,7 +20,7 @@ import { answerOf, pageOf, selected } from "../page.ts";
 import { presentThread, presentTtl } from "../present.ts";
 import type { ThreadAction } from "../program-auth.ts";
 import { inSlot } from "../rate-limit.ts";
-import { checkedMetadata, keyOf, pathId } from "../schemas/common.ts";
+import { checkedMetadata, pathId } from "../schemas/common.ts";
 import {
   copyThreadBody,
   countThreadsBody,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { threadKeyForm, threadKeyHint } from "../../domain/thread-key.ts";
 import { parseInput } from "../body.ts";
 import type { RequestContext } from "../deps.ts";
 import { Refused } from "../errors.ts";
@@ -14,16 +15,8 @@ export const nameCharsMax = 256;
 /** Any UUID, in the form that Postgres prints it in: checkpoint tables hold it as text. */
 export const uuid = z.guid("Invalid uuid").transform((id) => id.toLowerCase());
 
-export const threadKeyCharsMax = 200;
-const keyForm = new RegExp(`^key:[^\\p{Cc}\\p{Cs}]{1,${threadKeyCharsMax}}$`, "u");
-export const threadKeyHint = `a key has 1 to ${threadKeyCharsMax} characters, and no control characters`;
-/** The key in `key:ticket-4711`; undefined when the text is meant as an id, null when it is no key that may be. */
-export const keyOf = (text: string): string | undefined | null => {
-  if (!text.startsWith("key:")) return undefined;
-  return keyForm.test(text) ? text.slice("key:".length) : null;
-};
 /** What a thread is called by: its id, or `key:` and its caller's own key. */
-export const threadName = z.union([uuid, z.string().regex(keyForm)], {
+export const threadName = z.union([uuid, z.string().regex(threadKeyForm)], {
   error: `Invalid uuid, or key:… (${threadKeyHint})`,
 });
 
