@@ -38,18 +38,8 @@ export default defineConfig({
       {
         ...shared,
         test: {
-          // Whole programs, one beside the other.
-          name: "process",
-          include: ["test/{process,conformance}/**/*.test.ts"],
-          testTimeout: 300_000,
-          hookTimeout: 120_000,
-        },
-      },
-      {
-        ...shared,
-        test: {
           name: "crash",
-          include: ["test/crash/**/*.test.ts"],
+          include: ["test/{crash,process,conformance}/**/*.test.ts"],
           testTimeout: 900_000,
           hookTimeout: 120_000,
           fileParallelism: false,
