@@ -6,6 +6,12 @@ export interface ThreadTtl {
   strategy: (typeof ttlStrategies)[number];
 }
 
+/** The minutes after which a thread is treated so; null for a time to live of the other kind, or for none. */
+export const minutesOf = (
+  ttl: ThreadTtl | null | undefined,
+  strategy: ThreadTtl["strategy"],
+): number | null => (ttl?.strategy === strategy ? ttl.minutes : null);
+
 /** How long a project keeps what says nothing about that itself. */
 export interface Lifetimes {
   /** Of threads; null keeps them. */

@@ -3,9 +3,11 @@ import type { Found } from "../db/queries/page.ts";
 import { InvalidInput } from "../domain/errors.ts";
 import { pageBytesMax, pageSizeDefault } from "./schemas/common.ts";
 
-interface Asked {
+interface Place {
   limit: number;
   offset: number;
+}
+interface Asked extends Place {
   sort_order?: "asc" | "desc" | null | undefined;
 }
 
@@ -18,11 +20,11 @@ export function pageOf({ limit, offset, sort_order }: Asked) {
 /** The rows of a page, and the headers that tell its place. Throws InvalidInput when it is too large to be sent. */
 export async function answerOf<T>(
   found: readonly Found<T>[],
-  { limit, offset, count }: Asked & { count: () => Promise<number[]> },
+  { limit, offset, count }: Place & { count: () => Promise<number[]> },
 ): Promise<{ items: T[]; headers: Record<string, string> }> {
   const items = found.flatMap(({ item }) => (item === null ? [] : [item]));
   const [first] = found;
-  if (first !== undefined && first.bytes > pageBytesMax && limit > pageSizeDefault)
+  if (first?.item === null && first.bytes > 0)
     throw new InvalidInput(
       `limit: these have ${first.bytes} bytes, a page may have ${pageBytesMax}: ask for fewer at a time`,
       { field: "limit" },

@@ -33,13 +33,14 @@ export function presentThread(thread: ThreadRow): Record<string, unknown> {
 
 /** The time to live of a thread, for clients that ask for it. */
 export function presentTtl({
-  ttl_minutes,
-  ttl_strategy,
+  ttl_minutes: deleted,
+  keep_latest_minutes: kept,
   updated_at,
 }: ThreadRow): Record<string, unknown> | null {
+  const ttl_minutes = deleted ?? kept;
   if (ttl_minutes === null) return null;
   const expires_at = new Date(updated_at.getTime() + ttl_minutes * 60_000);
-  return { strategy: ttl_strategy, ttl_minutes, expires_at };
+  return { strategy: deleted === null ? "keep_latest" : "delete", ttl_minutes, expires_at };
 }
 
 export function presentRun(run: RunRow): Record<string, unknown> {

@@ -25,8 +25,7 @@ export class ThreadKeys {
     return typeof key === "string" ? this.idOf({ tenant, key }) : called;
   }
 
-  /** The same, of several; a name that is not there stays away. */
-  async idsOfCalled(tenant: string, called: readonly string[] | null | undefined): Promise<string[] | null> {
-    return called ? Promise.all(called.map((name) => this.idOfCalled(tenant, name))) : null;
+  idsOfCalled(tenant: string, called: readonly string[]): Promise<string[]> {
+    return Promise.all(called.map((name) => this.idOfCalled(tenant, name)));
   }
 }

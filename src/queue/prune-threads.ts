@@ -28,9 +28,7 @@ export async function pruneThreads(
   let pruned = 0;
   // One order for all who lock several threads is not needed: each transaction holds one.
   for (const threadId of new Set(threadIds)) {
-    const done = await db.transaction((tx) =>
-      strategy === "delete" ? deleteIdle(tx, { threadId, tenant }) : keepLatest(tx, { threadId, tenant }),
-    );
+    const done = await db.transaction((tx) => prunes[strategy](tx, { threadId, tenant }));
     if (done) pruned += 1;
   }
   if (pruned > 0) bus.publish("run", "*");
@@ -38,24 +36,21 @@ export async function pruneThreads(
 }
 
 /**
- * Threads past their time to live, a limited number at a time, as their strategy says. Never one with an open run. `onError` is called for one
- * that cannot be removed, so that it does not stand in the way of the others.
+ * Threads past their time to live, a limited number at a time, as their strategy says. Never one with an open run.
+ * `onError` is called for one that cannot be removed, so that it does not stand in the way of the others.
  */
 export async function sweepThreads(
   { db, bus }: Deps,
   { limit, onError }: { limit: number; onError: (error: unknown) => false },
 ): Promise<number> {
   let swept = 0;
-  for (const { threadId, tenant } of await prune.expiredThreads(db, { limit })) {
+  for (const { threadId, tenant, strategy } of await prune.expiredThreads(db, { limit })) {
     const removing = db.transaction(async (tx) => {
       await lockThread(tx, { threadId, tenant });
       // A run may have come since.
-      const strategy = one(await prune.stillExpired(tx, { threadId }));
-      if (strategy === undefined) return false;
-      if (strategy === "delete") return deleteIdle(tx, { threadId, tenant });
-      // Once for each time it has been idle.
-      if (one(await prune.markPruned(tx, { threadId })) === undefined) return false;
-      return keepLatest(tx, { threadId, tenant });
+      const due = strategy === "delete" ? prune.stillExpired : prune.markPruned;
+      if (one(await due(tx, { threadId })) === undefined) return false;
+      return prunes[strategy](tx, { threadId, tenant });
     });
     const done = await removing.catch(onError);
     if (done) swept += 1;
@@ -81,3 +76,5 @@ async function keepLatest(tx: Queryable, name: ThreadName): Promise<boolean> {
   await prune.keepLatest(tx, name);
   return true;
 }
+
+const prunes = { delete: deleteIdle, keep_latest: keepLatest };

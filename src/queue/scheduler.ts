@@ -90,8 +90,8 @@ export interface Pruned {
 }
 
 /**
- * Removes what nobody can ask for any more: threads of stateless runs, threads past their `ttl` (or all but their latest state), old Idempotency-Keys, effects
- * that outlived their threads, items of the store past their time, old webhooks, and, where an age is set,
+ * Removes what nobody can ask for any more: threads of stateless runs, threads past their `ttl` (or all but their latest
+ * state), old Idempotency-Keys, effects that outlived their threads, items of the store past their time, old webhooks, and, where an age is set,
  * dead letters: discarded when they are that old, removed when they have been discarded for as long.
  */
 export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}): Promise<Pruned> {

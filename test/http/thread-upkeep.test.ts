@@ -138,6 +138,10 @@ describe("a thread's time to live", () => {
     expect(await client.threads.get(id, { include: ["ttl"] })).toMatchObject({
       ttl: { strategy: "keep_latest", ttl_minutes: 60 },
     });
+    // A process of an older version deletes what has minutes there.
+    expect(await sql("select ttl_minutes from holdfast.threads where thread_id = $1", [id])).toEqual([
+      { ttl_minutes: null },
+    ]);
     const { values } = await client.threads.getState(id);
     expect(await pruneOnce(runtime)).toMatchObject({ swept: 0 });
     expect(await stored(id)).toMatchObject({ checkpoints: 5 });

@@ -1,8 +1,9 @@
--- What becomes of a thread past its time to live: it is deleted, or all but its latest state is.
+-- Threads of which all but the latest state goes. The minutes are a column of their own: a process of an older version,
+-- which deletes what has `ttl_minutes`, leaves such a thread alone.
 alter table holdfast.threads
-  add column ttl_strategy text not null default 'delete' check (ttl_strategy in ('delete', 'keep_latest')),
-  -- When all but its latest state last went because of its age; it is not looked at again until it is updated.
+  -- Minutes after its last update at which all but the latest state of an idle thread goes; null keeps it.
+  add column keep_latest_minutes double precision check (keep_latest_minutes > 0),
+  -- When that was last done; a thread is not looked at again until it is updated.
   add column pruned_at timestamptz;
-drop index holdfast.threads_ttl;
-create index threads_ttl on holdfast.threads (updated_at)
-  where ttl_minutes is not null and (pruned_at is null or pruned_at < updated_at);
+create index threads_keep_latest on holdfast.threads (updated_at)
+  where keep_latest_minutes is not null and (pruned_at is null or pruned_at < updated_at);

@@ -1,6 +1,6 @@
 // Accepting work. The caller locks the thread in a statement of its own first: only a later statement sees the
 // runs that were committed while the lock was waited for.
-import type { ThreadTtl } from "../../domain/lifetimes.ts";
+import { minutesOf, type ThreadTtl } from "../../domain/lifetimes.ts";
 import type { EffectsPolicy } from "../../domain/run.ts";
 import { query } from "../query.ts";
 import { asRun, asThread, runColumns, threadColumns } from "./rows.ts";
@@ -27,14 +27,14 @@ interface NewThread {
 export const insertThread = query({
   name: "thread.insert",
   prepared: true,
-  text: `insert into holdfast.threads as t (thread_id, tenant, metadata, ttl_minutes, ttl_strategy, key)
+  text: `insert into holdfast.threads as t (thread_id, tenant, metadata, ttl_minutes, keep_latest_minutes, key)
          values ($1, $2, $3, $4, $5, $6) on conflict (thread_id) do nothing returning ${threadColumns("t")}`,
   values: (p: NewThread) => [
     p.threadId,
     p.tenant,
     JSON.stringify(p.metadata),
-    p.ttl?.minutes ?? null,
-    p.ttl?.strategy ?? "delete",
+    minutesOf(p.ttl, "delete"),
+    minutesOf(p.ttl, "keep_latest"),
     p.key ?? null,
   ],
   row: asThread,

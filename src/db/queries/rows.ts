@@ -1,5 +1,4 @@
 import type { EscalationReason, EscalationStatus, ResponseType } from "../../domain/escalation.ts";
-import type { ThreadTtl } from "../../domain/lifetimes.ts";
 import type {
   AskedRun,
   CancelAction,
@@ -73,7 +72,7 @@ export interface ThreadRow {
   interrupts: string | null;
   error: string | null;
   ttl_minutes: number | null;
-  ttl_strategy: ThreadTtl["strategy"];
+  keep_latest_minutes: number | null;
   /** Its caller's own name for it. */
   key: string | null;
   state_updated_at: Date;
@@ -216,7 +215,7 @@ const threadColumnNames = Object.keys({
   interrupts: true,
   error: true,
   ttl_minutes: true,
-  ttl_strategy: true,
+  keep_latest_minutes: true,
   key: true,
   state_updated_at: true,
   created_at: true,

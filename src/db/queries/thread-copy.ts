@@ -49,9 +49,9 @@ with checkpoints as (
   returning epoch
 )
 insert into holdfast.threads (thread_id, tenant, metadata, config, graph_id, graph_version, "values", ttl_minutes,
-                              ttl_strategy, epoch)
+                              keep_latest_minutes, epoch)
 select $2, tenant, metadata || jsonb_build_object('thread_id', $2::uuid), config, graph_id, graph_version, "values",
-       ttl_minutes, ttl_strategy, greatest(epoch, (select max(epoch) from checkpoints), (select max(epoch) from writes))
+       ttl_minutes, keep_latest_minutes, greatest(epoch, (select max(epoch) from checkpoints), (select max(epoch) from writes))
   from holdfast.threads where thread_id = $1 and tenant = $3
 returning epoch`,
   values: (p: { threadId: string; copyId: string; tenant: string }) => [p.threadId, p.copyId, p.tenant],

@@ -14,32 +14,41 @@ const open = `exists (select 1 from holdfast.runs r
 const unhandled = `exists (select 1 from holdfast.runs r
    where r.thread_id = t.thread_id and r.status in ('error', 'timeout') and r.discarded_at is null
      and not exists (select 1 from holdfast.runs n where n.redrive_of = r.run_id and n.status <> 'interrupted'))`;
-/** Of one whose latest state stays, once for each time it has been idle. */
-const expired = `t.ttl_minutes is not null and (t.pruned_at is null or t.pruned_at < t.updated_at)
-   and t.updated_at < holdfast.now() - t.ttl_minutes * interval '1 minute'
+const idleFor = (minutes: string): string => `
+   t.${minutes} is not null and t.updated_at < holdfast.now() - t.${minutes} * interval '1 minute'
    and not ${open} and not ${unclear} and not ${unhandled}`;
+const deletable = idleFor("ttl_minutes");
+/** Once for each time it has been idle. */
+const prunable = `(t.pruned_at is null or t.pruned_at < t.updated_at) and ${idleFor("keep_latest_minutes")}`;
+const page = (strategy: ThreadTtl["strategy"], condition: string): string => `
+(select t.thread_id, t.tenant, t.updated_at, '${strategy}' as strategy from holdfast.threads t
+  where ${condition} order by t.updated_at limit $1)`;
 
 /** Threads past their time to live, those that have waited longest first. */
 export const expiredThreads = query({
   name: "prune.expired",
-  text: `select t.thread_id, t.tenant from holdfast.threads t where ${expired} order by t.updated_at limit $1`,
+  text: `${page("delete", deletable)} union all ${page("keep_latest", prunable)} order by updated_at limit $1`,
   values: (p: { limit: number }) => [p.limit],
-  row: (raw) => ({ threadId: raw.thread_id as string, tenant: raw.tenant as string }),
+  row: (raw) => ({
+    threadId: raw.thread_id as string,
+    tenant: raw.tenant as string,
+    strategy: raw.strategy as ThreadTtl["strategy"],
+  }),
 });
 
-/** The same of one thread, under its lock. */
+/** Whether one is still to be deleted, under its lock. */
 export const stillExpired = query({
   name: "prune.still_expired",
-  text: `select t.ttl_strategy from holdfast.threads t where t.thread_id = $1 and ${expired}`,
+  text: `select t.thread_id from holdfast.threads t where t.thread_id = $1 and ${deletable}`,
   values: (p: { threadId: string }) => [p.threadId],
-  row: (raw) => raw.ttl_strategy as ThreadTtl["strategy"],
+  row: () => true,
 });
 
-/** Says that all but the latest state of an expired thread goes now. */
+/** Says that all but the latest state of one goes now, when it is still due, under its lock. */
 export const markPruned = query({
   name: "prune.mark",
   text: `update holdfast.threads t set pruned_at = holdfast.now()
-          where t.thread_id = $1 and t.ttl_strategy = 'keep_latest' and ${expired} returning t.thread_id`,
+          where t.thread_id = $1 and ${prunable} returning t.thread_id`,
   values: (p: { threadId: string }) => [p.threadId],
   row: () => true,
 });

@@ -1,5 +1,5 @@
 import type { AccessFilter } from "../../domain/access.ts";
-import type { ThreadTtl } from "../../domain/lifetimes.ts";
+import { minutesOf, type ThreadTtl } from "../../domain/lifetimes.ts";
 import { query } from "../query.ts";
 import { accessValue } from "./access.ts";
 import { asFound, type Page, pageText, pageValues } from "./page.ts";
@@ -75,15 +75,15 @@ export const patchThread = query({
   text: `
 update holdfast.threads set metadata = metadata || $3::jsonb, updated_at = holdfast.now(),
        ttl_minutes = case when $4::boolean then $5::float8 else ttl_minutes end,
-       ttl_strategy = coalesce($6, ttl_strategy)
+       keep_latest_minutes = case when $4::boolean then $6::float8 else keep_latest_minutes end
  where thread_id = $1 and tenant = $2 returning *`,
   values: (p: ThreadKey & { metadata: unknown; ttl?: ThreadTtl | null | undefined }) => [
     p.threadId,
     p.tenant,
     JSON.stringify(p.metadata),
     p.ttl !== undefined,
-    p.ttl?.minutes ?? null,
-    p.ttl?.strategy ?? null,
+    minutesOf(p.ttl, "delete"),
+    minutesOf(p.ttl, "keep_latest"),
   ],
   row: asThread,
 });

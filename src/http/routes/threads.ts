@@ -116,9 +116,7 @@ async function copy(deps: HttpDeps, c: RequestContext): Promise<Response> {
 async function prune(deps: HttpDeps, c: RequestContext): Promise<Response> {
   const body = await readInput(c, pruneThreadsBody, deps.config.bodyBytesMax);
   const { strategy } = body;
-  const asked = await Promise.all(
-    body.thread_ids.map((name) => deps.threadKeys.idOfCalled(tenantOf(c), name)),
-  );
+  const asked = await deps.threadKeys.idsOfCalled(tenantOf(c), body.thread_ids);
   const threadIds = await deletable(deps, c, asked);
   return c.json({ pruned_count: await pruneThreads(deps, { threadIds, strategy, tenant: tenantOf(c) }) });
 }
@@ -188,7 +186,7 @@ async function filterOf(
   { body, ...page }: { body: Filter; limit: number; offset: number },
 ): Promise<threads.ThreadFilter> {
   const { metadata, status, values } = body;
-  const ids = await threadKeys.idsOfCalled(tenantOf(c), body.ids);
+  const ids = body.ids ? await threadKeys.idsOfCalled(tenantOf(c), body.ids) : null;
   const told = { metadata, status, values, ids, ...page };
   return {
     access: await ask(c.get("principal"), "threads:search", told),
