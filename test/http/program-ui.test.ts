@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import vm from "node:vm";
 import { Client } from "@langchain/langgraph-sdk";
@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vites
 import { readProject } from "../../src/engine/project.ts";
 import { listen } from "../../src/http/listen.ts";
 import { loadProgramUi } from "../../src/http/program-ui.ts";
+import { makeStateFolder } from "../support/state-folder.ts";
 import { startUsers, type Users } from "../support/users.ts";
 
 let u: Users;
@@ -108,7 +109,7 @@ function rendered(script: string, onload: string): unknown {
 
 describe("ui of a langgraph.json", () => {
   const folder = async (): Promise<string> => {
-    const made = await mkdtemp(path.join(import.meta.dirname, "../graphs/ui-"));
+    const made = await makeStateFolder("ui-");
     onTestFinished(() => rm(made, { recursive: true }));
     return made;
   };

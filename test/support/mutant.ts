@@ -1,5 +1,6 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { makeStateFolder } from "./state-folder.ts";
 
 const repository = path.resolve(import.meta.dirname, "../..");
 
@@ -12,8 +13,7 @@ export interface Mutation {
 
 /** A copy of the compiled program with one protection taken out, to see that a test notices. */
 export async function mutantOf(mutations: Mutation[]): Promise<{ dist: string; remove(): Promise<void> }> {
-  // Below the repository, so that the copy finds the same packages.
-  const dist = await mkdtemp(path.join(repository, ".holdfast", "mutant-"));
+  const dist = await makeStateFolder("mutant-");
   await cp(path.join(repository, "dist"), dist, { recursive: true });
   for (const { file, from, to } of mutations) {
     const target = path.join(dist, file);

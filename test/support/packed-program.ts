@@ -1,6 +1,7 @@
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { build } from "esbuild";
+import { makeStateFolder } from "./state-folder.ts";
 
 const repository = path.resolve(import.meta.dirname, "../..");
 
@@ -28,10 +29,7 @@ export async function packProgram({
   graphs: string;
   dist?: string;
 }): Promise<PackedProgram> {
-  // Below the repository, so that what stays a package is found.
-  const state = path.join(repository, ".holdfast");
-  await mkdir(state, { recursive: true });
-  const folder = await mkdtemp(path.join(state, "packed-"));
+  const folder = await makeStateFolder("packed-");
   const manifest = JSON.parse(await readFile(path.join(repository, graphs), "utf8")) as {
     graphs: Record<string, string>;
   };
