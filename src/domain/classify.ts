@@ -42,7 +42,7 @@ const ours = [
 const causesDepthMax = 8;
 
 /** SQLSTATE classes and codes of a database that is away, restarting, full or busy: never the run's fault. */
-const databaseAway = /^(08|57P|53|58)|^(40001|40P01|25006|55P03|57014)$/;
+const databaseAway = /^(08|57P|53|58)|^(40001|40P01|25006|25P03|55P03|57014)$/;
 const socketCodes = new Set([
   "ECONNREFUSED",
   "ECONNRESET",

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
+import { DatabaseAway } from "../../src/domain/errors.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 const text = (sql: string, ...values: unknown[]) => ({ text: sql, values });
@@ -92,6 +93,16 @@ describe.each([true, false])("a transaction, with prepared statements %s", (prep
       await tx.query(text("insert into notes values ($1)", 1)).catch(() => undefined);
     });
     await expect(failing).rejects.toThrow(/rolled back/);
+    expect(await notes()).toEqual([1, 2]);
+  });
+
+  it("fails when Postgres ends its session, though its work waits for something that never comes", async () => {
+    const hanging = db.transaction(async (tx) => {
+      await tx.query(text("set local idle_in_transaction_session_timeout = 50"));
+      await tx.query(text("insert into notes values ($1)", 13));
+      await new Promise(() => undefined);
+    });
+    await expect(hanging).rejects.toThrow(DatabaseAway);
     expect(await notes()).toEqual([1, 2]);
   });
 

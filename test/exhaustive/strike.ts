@@ -2,7 +2,9 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Database } from "../../src/db/pool.ts";
 import { isDatabaseAway } from "../../src/domain/classify.ts";
+import { reapOnce } from "../../src/queue/reaper.ts";
 import { type EffectLine, judgeEffects } from "../support/effect-log.ts";
 import { expireLeases } from "../support/factory.ts";
 import type { HoldfastProcess } from "../support/holdfast-process.ts";
@@ -128,7 +130,7 @@ async function after(aftermath: Aftermath): Promise<void> {
   if (action === "throw" || proxy !== undefined) await Promise.race([playing, sleep(livingMillisMax)]);
   struck.abort();
   if (action !== "SIGSTOP" && action !== "hang") await victim.end();
-  await expireAll(performance);
+  await takeFromVictim(performance);
   await (heir === undefined ? finish(performance) : finishWith(stage, performance, heir));
   if (action !== "SIGSTOP") return;
   victim.kill("SIGCONT");
@@ -137,12 +139,19 @@ async function after(aftermath: Aftermath): Promise<void> {
   await sleep(zombieMillis);
 }
 
-/** What was stopped in a transaction keeps its rows locked until Postgres ends its session. */
-async function expireAll({ runtime }: Performance): Promise<void> {
+/**
+ * Its leases run out and its runs are queued again. In one transaction, for a victim that only hangs renews its leases;
+ * what was stopped in a transaction keeps its rows locked until Postgres ends its session.
+ */
+async function takeFromVictim({ runtime: { db, bus } }: Performance): Promise<void> {
   const deadline = Date.now() + lockedMillisMax;
   for (;;) {
     try {
-      return await expireLeases(runtime.db);
+      return await db.transaction(async (tx) => {
+        const within: Database = { ...db, query: tx.query, transaction: (work) => work(tx) };
+        await expireLeases(within);
+        await reapOnce({ db: within, bus }, { graceSeconds: 0, ignoreRestart: true });
+      });
     } catch (error) {
       if (!isDatabaseAway(error) || Date.now() > deadline) throw error;
     }
