@@ -2,19 +2,24 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { tool } from "@langchain/core/tools";
+import { END, MessagesAnnotation, START, StateGraph } from "@langchain/langgraph";
 import { describe, expect, it } from "vitest";
 import { declareTool, idempotencyKey, NotDone, toolNode, z } from "../../src/index.ts";
 import { plainGraph } from "../support/tool-agents.ts";
 import { answersOf, worked } from "../support/tool-runs.ts";
+import { until } from "../support/watch.ts";
 
 const orders = new Map<string, string>();
+const undone: string[] = [];
 const bank = {
   async transfer({ iban, key }: { iban: string; cents: number; key: string }) {
     if (iban === "") return { refused: "no such account", receipt: "" };
     orders.set(key, iban);
     return { refused: null, receipt: `r-${orders.size}` };
   },
-  async cancel(_order: { receipt: string; key: string }) {},
+  async cancel({ receipt }: { receipt: string; key: string }) {
+    undone.push(receipt);
+  },
 };
 
 // <sample>
@@ -32,7 +37,8 @@ const pay = declareTool(
     },
   ),
   {
-    class: "idempotent",
+    class: "compensatable",
+    keyLifetimeSeconds: 86_400,
     compensate: async ({ result }, key) => bank.cancel({ receipt: result.receipt, key }),
   },
 );
@@ -56,5 +62,27 @@ describe("the tool of the README", () => {
       "Error: no such account\n Please fix your mistakes.",
     ]);
     expect(orders.size).toBe(1);
+    expect(undone).toEqual([]);
+  });
+
+  it("undoes a payment whose run fails", async () => {
+    const asked = [{ name: "pay", args: { iban: "DE2", cents: 1 } }];
+    const graph = new StateGraph(MessagesAnnotation)
+      .addNode("pays", plainGraph([pay], [asked], toolNode([pay])))
+      .addNode("fails", () => {
+        throw new Error("no");
+      })
+      .addEdge(START, "pays")
+      .addEdge("pays", "fails")
+      .addEdge("fails", END)
+      .compile();
+    const { runtime, run } = await worked(graph);
+    expect(run.status).toBe("error");
+    const receipts = await until(
+      runtime.bus,
+      async () => (undone.length > 0 ? undone : undefined),
+      "the payment to be undone",
+    );
+    expect(receipts).toEqual([`r-${orders.size}`]);
   });
 });
