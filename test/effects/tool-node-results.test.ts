@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
 import { AIMessage, ToolMessage } from "@langchain/core/messages";
 import { tool } from "@langchain/core/tools";
 import { Command, MessagesAnnotation, START, StateGraph } from "@langchain/langgraph";
@@ -7,6 +9,8 @@ import { z } from "zod";
 import { declareTool, Transient, toolNode } from "../../src/index.ts";
 import { declarationsOf } from "../../src/nodes/tool-declaration.ts";
 import { setFailpoints } from "../../src/observe/failpoint.ts";
+import { redriveRun } from "../../src/queue/redrive.ts";
+import { asItStands } from "../../src/queue/redrive-plan.ts";
 import { accepted, rowsOf, runtimeWith } from "../support/scenario.ts";
 import { agentNames, agentOf, cutOnceAt, plainGraph, type Turns, till } from "../support/tool-agents.ts";
 import { answersOf, ledgerOf, toolMessagesOf, worked } from "../support/tool-runs.ts";
@@ -86,6 +90,27 @@ describe("the result of a tool", () => {
     const { run } = await worked(plainGraph([made], once("look")));
     expect(run).toMatchObject({ status: "error", error: { code: "unstorable_result" } });
     expect(JSON.stringify(run.error)).toMatch(/tool look .*found\[1\]/);
+    expect(calls).toBe(1);
+  });
+
+  it("that cannot be stored is given to a redrive once somebody has written it down as docs/operations.md says", async () => {
+    let calls = 0;
+    const made = returning("look", () => {
+      calls += 1;
+      return { found: () => 2 };
+    });
+    const { runtime, run } = await worked(plainGraph([made], once("look")));
+    const [effect] = await rowsOf(runtime, "select key from holdfast.effects");
+    const operations = await readFile(path.resolve(import.meta.dirname, "../../docs/operations.md"), "utf8");
+    const statement = /-- or it did.*\n(update [^;]*);/.exec(operations)?.[1] ?? "";
+    const text = statement.replaceAll(":'key'", "$1").replaceAll(":'json'", "$2");
+    await runtime.db.query({ text, values: [effect?.key, '{"found":2}'] });
+    const { tenant, run_id: runId } = run;
+    const asked = { ...asItStands, tenant, runId, principal: "op", afterSeconds: 0, dryRun: false };
+    const again = await redriveRun(runtime, asked);
+    const ended = await untilEnded(runtime, again.run?.run_id ?? "");
+    expect(ended.status).toBe("success");
+    expect(answersOf(ended)).toEqual(['{"found":2}']);
     expect(calls).toBe(1);
   });
 
