@@ -59,6 +59,31 @@ export async function sweepThreads(
   return swept;
 }
 
+/** Threads of stateless runs that ended that long ago, a limited number at a time; `onError` as above. */
+export async function sweepTemporary(
+  { db, bus }: Deps,
+  {
+    limit,
+    olderThanSeconds,
+    onError,
+  }: { limit: number; olderThanSeconds: number; onError: (error: unknown) => false },
+): Promise<number> {
+  let swept = 0;
+  for (const { threadId, tenant } of await prune.expiredTemporary(db, { olderThanSeconds, limit })) {
+    const removing = db.transaction(async (tx) => {
+      if (one(await lockThread(tx, { threadId, tenant })) === undefined) return false;
+      // A run may have come since: a redrive, an answer.
+      if (one(await prune.stillExpiredTemporary(tx, { threadId, olderThanSeconds })) === undefined)
+        return false;
+      await removeThread(tx, { threadId, tenant });
+      return true;
+    });
+    if (await removing.catch(onError)) swept += 1;
+  }
+  if (swept > 0) bus.publish("run", "*");
+  return swept;
+}
+
 async function idle(tx: Queryable, name: ThreadName): Promise<boolean> {
   if (one(await lockThread(tx, name)) === undefined) return false;
   return (await openRuns(tx, name)).length === 0;

@@ -12,8 +12,7 @@ import type { HumanResponse } from "../domain/escalation.ts";
 import { isHumanInterrupt } from "../domain/escalation.ts";
 import { decideEscalation } from "./answer.ts";
 import { expiryPrincipal } from "./bind.ts";
-import { deleteThread } from "./cancel.ts";
-import { sweepThreads } from "./prune-threads.ts";
+import { sweepTemporary, sweepThreads } from "./prune-threads.ts";
 import { promoteHeadless } from "./reaper.ts";
 import { resumeRequest } from "./resume.ts";
 
@@ -111,7 +110,9 @@ export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}):
     return removed;
   };
   const pruned: Pruned = {
-    threads: await part(threadsPerPageMax, (limit) => pruneTemporary({ db, bus }, { limit, failed })),
+    threads: await part(threadsPerPageMax, (limit) => {
+      return sweepTemporary({ db, bus }, { limit, olderThanSeconds: temporarySecondsMax, onError: failed });
+    }),
     swept: await part(threadsPerPageMax, (limit) => sweepThreads({ db, bus }, { limit, onError: failed })),
     keys: await part(keysPerPageMax, async (limit) => {
       return (await threads.pruneIdempotencyKeys(db, { olderThanSeconds: idempotencySecondsMax, limit }))
@@ -128,26 +129,6 @@ export async function pruneOnce({ db, bus }: Deps, { deadLetterDays = 0 } = {}):
   };
   if (errors.length > 0) throw new AggregateError(errors, `${errors.length} things could not be pruned`);
   return pruned;
-}
-
-async function pruneTemporary(
-  { db, bus }: Deps,
-  { limit, failed }: { limit: number; failed: (error: unknown) => false },
-): Promise<number> {
-  let removed = 0;
-  for (const { threadId, tenant } of await threads.expiredTemporary(db, {
-    olderThanSeconds: temporarySecondsMax,
-    limit,
-  })) {
-    try {
-      await deleteThread({ db, bus }, { threadId, tenant });
-      removed += 1;
-    } catch (error) {
-      // Somebody deleted it, or started a run there just now.
-      if (!(error instanceof NotFound || error instanceof Conflict)) failed(error);
-    }
-  }
-  return removed;
 }
 
 async function pruneDeadLetters(db: Database, days: number): Promise<{ discarded: number; removed: number }> {

@@ -1,4 +1,5 @@
-// Threads and checkpoints that go because somebody asked for it: at once, or when a thread has been idle for long.
+// Threads and checkpoints that go because somebody asked for it, at once or when a thread has been idle for long; and
+// threads of stateless runs, which nobody asked for.
 import type { ThreadTtl } from "../../domain/lifetimes.ts";
 import { query } from "../query.ts";
 
@@ -58,6 +59,33 @@ export const hasDeadLetter = query({
   name: "prune.dead_letter",
   text: `select t.thread_id from holdfast.threads t where t.thread_id = $1 and ${unhandled}`,
   values: (p: { threadId: string }) => [p.threadId],
+  row: () => true,
+});
+
+/** No question, dead letter or unclear effect is left, and nobody can still be reading a stream. */
+const temporaryDeletable = (thread: string, seconds: string): string => `
+   not exists (select 1 from holdfast.runs o where o.thread_id = ${thread}
+                and (o.finished_at is null or o.finished_at >= holdfast.now() - ${seconds} * interval '1 second'
+                     or (o.status in ('error', 'timeout') and o.discarded_at is null)))
+   and not exists (select 1 from holdfast.escalations e where e.thread_id = ${thread} and e.status = 'open')
+   and not exists (select 1 from holdfast.effects f where f.thread_id = ${thread} and f.state in ('dispatched', 'unknown', 'escalated'))`;
+
+/** Threads of stateless runs that ended some time ago, oldest first. */
+export const expiredTemporary = query({
+  name: "thread.expired_temporary",
+  text: `
+select r.thread_id, r.tenant from holdfast.runs r
+ where r.temporary and r.finished_at < holdfast.now() - $1 * interval '1 second' and ${temporaryDeletable("r.thread_id", "$1")}
+ order by r.finished_at limit $2`,
+  values: (p: { olderThanSeconds: number; limit: number }) => [p.olderThanSeconds, p.limit],
+  row: (raw) => ({ threadId: raw.thread_id as string, tenant: raw.tenant as string }),
+});
+
+/** Whether one is still to be deleted, under its lock. */
+export const stillExpiredTemporary = query({
+  name: "thread.still_expired_temporary",
+  text: `select t.thread_id from holdfast.threads t where t.thread_id = $1 and ${temporaryDeletable("t.thread_id", "$2")}`,
+  values: (p: { threadId: string; olderThanSeconds: number }) => [p.threadId, p.olderThanSeconds],
   row: () => true,
 });
 

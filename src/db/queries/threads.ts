@@ -125,22 +125,6 @@ export const takeEpoch = query({
   row: (raw) => raw.epoch as number,
 });
 
-/** Finished stateless threads whose streams nobody can still be reading, with no question, dead letter or unclear effect left. */
-export const expiredTemporary = query({
-  name: "thread.expired_temporary",
-  text: `
-select r.thread_id, r.tenant from holdfast.runs r
- where r.temporary and r.finished_at < holdfast.now() - $1 * interval '1 second'
-   and not exists (select 1 from holdfast.runs o where o.thread_id = r.thread_id
-                    and (o.finished_at is null or o.finished_at >= holdfast.now() - $1 * interval '1 second'
-                         or (o.status in ('error', 'timeout') and o.discarded_at is null)))
-   and not exists (select 1 from holdfast.escalations e where e.thread_id = r.thread_id and e.status = 'open')
-   and not exists (select 1 from holdfast.effects f where f.thread_id = r.thread_id and f.state in ('dispatched', 'unknown', 'escalated'))
- order by r.finished_at limit $2`,
-  values: (p: { olderThanSeconds: number; limit: number }) => [p.olderThanSeconds, p.limit],
-  row: (raw) => ({ threadId: raw.thread_id as string, tenant: raw.tenant as string }),
-});
-
 export const pruneIdempotencyKeys = query({
   name: "idempotency.prune",
   text: `
