@@ -18,11 +18,13 @@ export interface DeadLetterFilter {
   access: AccessFilter | null;
 }
 
-// A redrive that was cancelled has handled nothing.
-const redriven = `exists (select 1 from holdfast.runs n where n.redrive_of = r.run_id and n.status <> 'interrupted')`;
+/** Whether run `r` is a dead letter that nobody has discarded or redriven. A redrive that was cancelled has handled nothing. */
+export const unhandled = (r: string): string => `(
+  ${r}.status in ('error', 'timeout') and ${r}.discarded_at is null
+  and not exists (select 1 from holdfast.runs n where n.redrive_of = ${r}.run_id and n.status <> 'interrupted'))`;
 const where = `
  where r.tenant = $1 and r.status in ('error', 'timeout')
-   and ($2::boolean or (r.discarded_at is null and not ${redriven}))
+   and ($2::boolean or ${unhandled("r")})
    and ($3::text is null or r.graph_id = $3)
    and ($4::text is null or r.error->>'code' = $4)
    and ($5::text is null or r.fingerprint = $5)
@@ -90,8 +92,7 @@ select r.fingerprint, count(*) as n, min(r.finished_at) as first_at, max(r.finis
 /** How many nobody has handled. */
 export const deadLetterDepth = query({
   name: "dead_letter.depth",
-  text: `select count(*) as n from holdfast.runs r
-          where r.status in ('error', 'timeout') and r.discarded_at is null and not ${redriven}`,
+  text: `select count(*) as n from holdfast.runs r where ${unhandled("r")}`,
   values: () => [],
   row: (raw) => raw.n as number,
 });

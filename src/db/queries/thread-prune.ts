@@ -2,6 +2,7 @@
 // threads of stateless runs, which nobody asked for.
 import type { ThreadTtl } from "../../domain/lifetimes.ts";
 import { query } from "../query.ts";
+import { unhandled } from "./dead-letters.ts";
 
 /** An effect nobody knows the end of, and the question of a stuck compensation, keep their thread. */
 const unclear = `(
@@ -11,13 +12,10 @@ const unclear = `(
               where e.thread_id = t.thread_id and e.status = 'open' and e.compensation))`;
 const open = `exists (select 1 from holdfast.runs r
    where r.thread_id = t.thread_id and r.status in ('queued', 'blocked', 'running'))`;
-/** Neither discarded nor redriven. */
-const unhandled = `exists (select 1 from holdfast.runs r
-   where r.thread_id = t.thread_id and r.status in ('error', 'timeout') and r.discarded_at is null
-     and not exists (select 1 from holdfast.runs n where n.redrive_of = r.run_id and n.status <> 'interrupted'))`;
+const dead = `exists (select 1 from holdfast.runs r where r.thread_id = t.thread_id and ${unhandled("r")})`;
 const idleFor = (minutes: string): string => `
    t.${minutes} is not null and t.updated_at < holdfast.now() - t.${minutes} * interval '1 minute'
-   and not ${open} and not ${unclear} and not ${unhandled}`;
+   and not ${open} and not ${unclear} and not ${dead}`;
 const deletable = idleFor("ttl_minutes");
 /** Once for each time it has been idle. */
 const prunable = `(t.pruned_at is null or t.pruned_at < t.updated_at) and ${idleFor("keep_latest_minutes")}`;
@@ -57,16 +55,16 @@ export const markPruned = query({
 /** Whether a redrive may still need older checkpoints of this thread. */
 export const hasDeadLetter = query({
   name: "prune.dead_letter",
-  text: `select t.thread_id from holdfast.threads t where t.thread_id = $1 and ${unhandled}`,
+  text: `select t.thread_id from holdfast.threads t where t.thread_id = $1 and ${dead}`,
   values: (p: { threadId: string }) => [p.threadId],
   row: () => true,
 });
 
-/** No question, dead letter or unclear effect is left, and nobody can still be reading a stream. */
+/** No question, unhandled dead letter or unclear effect is left, and nobody can still be reading a stream. */
 const temporaryDeletable = (thread: string, seconds: string): string => `
    not exists (select 1 from holdfast.runs o where o.thread_id = ${thread}
                 and (o.finished_at is null or o.finished_at >= holdfast.now() - ${seconds} * interval '1 second'
-                     or (o.status in ('error', 'timeout') and o.discarded_at is null)))
+                     or ${unhandled("o")}))
    and not exists (select 1 from holdfast.escalations e where e.thread_id = ${thread} and e.status = 'open')
    and not exists (select 1 from holdfast.effects f where f.thread_id = ${thread} and f.state in ('dispatched', 'unknown', 'escalated'))`;
 
