@@ -9,8 +9,10 @@ import { operations } from "../../src/http/openapi/operations.ts";
 import { clientViolations } from "../support/invariants.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
 import { AnswerCheck, type Received } from "./answers.ts";
+import { components } from "./good.ts";
 import { Pool } from "./pool.ts";
 import { type PlannedRequest, requestsOf } from "./requests.ts";
+import { sow } from "./seeds.ts";
 
 const project = path.resolve(import.meta.dirname, "../graphs/fuzz/langgraph.json");
 const plansPerBatch = 250;
@@ -30,6 +32,8 @@ export interface FuzzReport {
   seconds: number;
   seed: number;
   statuses: Record<string, number>;
+  /** How often each operation gave which status. */
+  answers: Record<string, Record<string, number>>;
   /** Operations that never succeeded: what lies behind their door was not reached. */
   unreached: string[];
   faults: string[];
@@ -53,9 +57,10 @@ export async function runFuzz({ requests, seed, ...database }: FuzzChoices): Pro
   };
   process.on("unhandledRejection", onStray);
   try {
-    runtime.work({ slotsMax: 16, pollMillis: 50 });
+    runtime.work({ slotsMax: 16, pollMillis: 50, webhooks: { secrets: [], allowPrivate: false } });
     const fuzz = new Fuzz(runtime);
     const started = performance.now();
+    await fuzz.sow();
     await fuzz.send({ requests, seed });
     const seconds = (performance.now() - started) / 1_000;
     const faults = [...fuzz.faults, ...stray, ...(await fuzz.aftermath())];
@@ -64,6 +69,7 @@ export async function runFuzz({ requests, seed, ...database }: FuzzChoices): Pro
       seconds,
       seed,
       statuses: fuzz.statuses,
+      answers: fuzz.answers,
       unreached: fuzz.unreached(),
       faults,
     };
@@ -76,7 +82,9 @@ export async function runFuzz({ requests, seed, ...database }: FuzzChoices): Pro
 class Fuzz {
   readonly faults: string[] = [];
   readonly statuses: Record<string, number> = {};
-  readonly #reached = new Set<string>();
+  readonly answers: Record<string, Record<string, number>> = Object.fromEntries(
+    operations.map(({ id }) => [id, {}]),
+  );
   readonly #pool = new Pool();
   readonly #document = makeDocument(operations, "fuzz");
   readonly #check = new AnswerCheck(this.#document);
@@ -87,7 +95,15 @@ class Fuzz {
   constructor(runtime: TestRuntime) {
     this.#runtime = runtime;
     const config = { ...httpDefaults, version: "fuzz", pollMillis: 50 };
-    this.#app = createApp({ ...runtime, config, ready: async () => true });
+    this.#app = createApp({ ...runtime, config, ready: async () => true, programUi: components });
+  }
+
+  async sow(): Promise<void> {
+    await sow(async (method, url, body) => {
+      const answer = await this.#json(method, url, body);
+      this.#pool.learn(answer);
+      return answer;
+    });
   }
 
   async send({ requests, seed }: { requests: number; seed: number }): Promise<void> {
@@ -109,8 +125,8 @@ class Fuzz {
     try {
       const received = await this.#received(url, init);
       const { status, text } = received;
-      this.statuses[status] = (this.statuses[status] ?? 0) + 1;
-      if (status < 300) this.#reached.add(plan.operation.operationId);
+      for (const counts of [this.statuses, this.answers[plan.operation.operationId]!])
+        counts[status] = (counts[status] ?? 0) + 1;
       const fault = this.#check.faultOf(plan, received);
       if (fault !== null) this.faults.push(`${label}\n  ${fault}`);
       else if (text.trim() !== "" && received.headers.get("content-type")?.includes("json"))
@@ -163,7 +179,9 @@ class Fuzz {
   }
 
   unreached(): string[] {
-    return operations.map(({ id }) => id).filter((id) => !this.#reached.has(id));
+    return Object.entries(this.answers)
+      .filter(([, counts]) => succeeded(counts) === 0)
+      .map(([id]) => id);
   }
 
   /** What is wrong once everything has come to rest. */
@@ -195,6 +213,9 @@ class Fuzz {
     return text === "" ? undefined : JSON.parse(text);
   }
 }
+
+export const succeeded = (counts: Record<string, number>): number =>
+  Object.entries(counts).reduce((sum, [status, count]) => sum + (Number(status) < 300 ? count : 0), 0);
 
 /** As much as comes at once, then the client leaves. */
 async function beginningOf(response: Response): Promise<Pick<Received, "text" | "cut">> {

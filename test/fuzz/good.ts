@@ -1,5 +1,6 @@
 // What makes sense under a name: without it nearly every request would be refused at the door.
 import fc from "fast-check";
+import type { ProgramUi } from "../../src/http/program-ui.ts";
 
 /** Stands for something that exists when the request is sent. */
 export interface Known {
@@ -11,6 +12,17 @@ export const known = (kind: string): fc.Arbitrary<unknown> =>
 const knownList = (kind: string) => fc.array(known(kind), { minLength: 1, maxLength: 4 });
 export const isKnown = (value: unknown): value is Known =>
   typeof value === "object" && value !== null && "known id" in value && "n" in value;
+
+/** JSON that is let in: integers beyond what a double holds exactly are refused, and one of them in a body refuses it all. */
+export const json = (maxDepth: number): fc.Arbitrary<unknown> =>
+  fc.jsonValue({ maxDepth }).map((value) => JSON.parse(JSON.stringify(value, withSafeNumbers)));
+const withSafeNumbers = (_key: string, value: unknown): unknown =>
+  typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER ? value % 1_000 : value;
+
+/** The components of an agent, as they would have been bundled. */
+export const components: ProgramUi = new Map([
+  ["steps", new Map([["entrypoint.js", Buffer.from("__LGUI_steps = {};")]])],
+]);
 
 const graph = fc.constantFrom("steps", "asks", "nested", "inbox", "chat", "fails", "pays");
 const text = fc.constantFrom("a", "b", "steps", "Ünï", "x y");
@@ -36,7 +48,7 @@ const input = fc.oneof(
     { messages: [{ role: "user", content: "hello" }] },
     { messages: "hello" },
   ),
-  fc.jsonValue({ maxDepth: 2 }),
+  json(2),
 );
 const checkpoint = fc.oneof(
   known("checkpoint_id").map((checkpoint_id) => ({ checkpoint_id })),
@@ -44,7 +56,7 @@ const checkpoint = fc.oneof(
   fc.constant({ checkpoint_ns: "outer" }),
 );
 const configurable = fc.oneof(
-  fc.dictionary(text, fc.jsonValue({ maxDepth: 1 }), { maxKeys: 2 }),
+  fc.dictionary(text, json(1), { maxKeys: 2 }),
   fc.constantFrom({ holdfast_effects: "reuse" }, { holdfast_effects: "repeat" }, { thread_id: "x" }),
   known("checkpoint_id").map((checkpoint_id) => ({ checkpoint_id })),
 );
@@ -64,6 +76,7 @@ export const good: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   checkpoint_id: known("checkpoint_id"),
   before: known("checkpoint_id"),
   assistant_id: fc.oneof(graph, known("assistant_id")),
+  "own assistant_id": known("own assistant_id"),
   ids: knownList("thread_id"),
   thread_ids: knownList("thread_id"),
   run_ids: knownList("run_id"),
@@ -94,13 +107,16 @@ export const good: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   schedule: fc.constantFrom("0 * * * *", "@daily", "*/5 3 * * 1", "* * * * *", "0 0 30 2 *"),
   timezone: fc.constantFrom("UTC", "Europe/Berlin", "Nowhere/Land"),
   end_time: fc.constantFrom("2100-01-01T00:00:00Z", "2001-01-01T00:00:00Z"),
-  webhook: fc.constantFrom("https://example.org/hook", "http://localhost:1/x", "/loop"),
+  // The first is refused by the guard, which gives it up at once; the second is tried again.
+  webhook: fc.constantFrom("https://localhost/x", "https://hook.invalid/x", "http://localhost/x", "/loop"),
+  agent: fc.constantFrom("steps", "chat"),
+  basename: fc.constantFrom("entrypoint.js", "entrypoint.css"),
   namespace: fc.oneof(labels, fc.constantFrom("a", "a.b", "outer")),
   namespace_prefix: labels,
   prefix: fc.oneof(labels, fc.constant(["*"])),
   suffix: fc.oneof(labels, fc.constant(["*"])),
   key: text,
-  value: fc.dictionary(text, fc.jsonValue({ maxDepth: 2 }), { maxKeys: 3 }),
+  value: fc.dictionary(text, json(2), { maxKeys: 3 }),
   filter: fc.dictionary(text, fc.constantFrom<unknown[]>(1, { $gt: 0 }, { $in: [1, "x"] }), { maxKeys: 2 }),
   query: fc.constantFrom("", "cats"),
   select: fc.array(fc.constantFrom("metadata", "values", "status", "created_at", "config", "nope"), {
@@ -144,4 +160,45 @@ export const good: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   "last-event-id": fc.constantFrom("-1", "0", "2", "1-0", "-", "999999", "x"),
   prefer: fc.constantFrom("return=minimal", "return=representation"),
   "idempotency-key": fc.constantFrom("k1", "k2", "k3"),
+};
+
+const reason = fc.constantFrom("a duplicate", "x");
+const which = fc.oneof(
+  fc.record({ group: known("fingerprint") }),
+  fc.record({ run_ids: knownList("run_id") }),
+  fc.record({ filter: fc.record({ graph_id: graph }) }),
+);
+
+/** Bodies whose fields only make sense together, by operation. */
+export const goodBodies: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
+  cancelRuns: fc.oneof(
+    fc.record({ status: fc.constantFrom("pending", "running", "all") }),
+    fc.record({ thread_id: known("thread_id"), run_ids: knownList("run_id") }),
+  ),
+  discardDeadLetters: fc
+    .tuple(which, reason, fc.boolean())
+    .map(([some, why, dry_run]) => ({ ...some, reason: why, dry_run })),
+  discardDeadLetter: fc.record({ reason }),
+  redriveDeadLetters: fc.tuple(which, fc.boolean()).map(([some, dry_run]) => ({ ...some, dry_run })),
+  updateState: fc.oneof(
+    fc.record({ values: fc.constant({ seen: ["u"] }), as_node: node }),
+    fc.record({ values: fc.constantFrom({ seen: ["u"] }, { answer: 1 }) }),
+  ),
+  decideEscalation: fc.oneof(
+    fc.record({ decision: fc.constantFrom("accept", "edit", "ignore"), args: fc.constant({ to: "b" }) }),
+    fc.record({ resume: answer }),
+  ),
+  sendCommand: fc
+    .record({ id: fc.nat(), method: fc.constantFrom("run.start", "state.get", "agent.getTree") })
+    .map(({ id, method }) => ({
+      id,
+      method,
+      params: method === "run.start" ? { assistant_id: "steps", input: {} } : {},
+    })),
+  streamThreadEvents: fc.record({
+    channels: fc.subarray(["values", "updates", "lifecycle"], { minLength: 1 }),
+  }),
+  setLatestAssistantVersion: fc.record({ version: fc.constant(1) }),
+  patchAssistant: fc.record({ metadata: fc.constant({ a: 1 }), name: text }),
+  patchCron: fc.record({ enabled: fc.boolean(), schedule: fc.constantFrom("0 * * * *", "@daily") }),
 };

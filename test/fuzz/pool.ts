@@ -55,6 +55,11 @@ export class Pool {
       const value = open.pop();
       if (typeof value !== "object" || value === null) continue;
       const { thread_id: thread, run_id: run, checkpoint_id: checkpoint } = value as Record<string, unknown>;
+      // Those of langgraph.json cannot be changed.
+      const { assistant_id: assistant, version, metadata } = value as Record<string, unknown>;
+      const system = (metadata as { created_by?: unknown } | undefined)?.created_by === "system";
+      if (typeof assistant === "string" && typeof version === "number" && !system)
+        this.#add("own assistant_id", assistant);
       for (const id of [run, checkpoint])
         if (typeof id === "string" && typeof thread === "string") this.#threads.set(id, thread);
       for (const [key, inner] of Object.entries(value)) {

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import type { DocumentedOperation, OpenApiDocument, Parameter } from "../../src/http/openapi/document.ts";
+import { goodBodies } from "./good.ts";
 import { odd, spoiled, Values } from "./values.ts";
 
 export interface PlannedRequest {
@@ -44,7 +45,11 @@ function requestOf(
   values: Values,
   { method, path, operation }: Pick<PlannedRequest, "method" | "path" | "operation">,
 ): fc.Arbitrary<PlannedRequest> {
-  const given = operation.parameters.map((parameter) => parameterOf(values, parameter));
+  const changesAssistant = /^(patch|delete|setLatest)Assistant/.test(operation.operationId);
+  const given = operation.parameters.map((parameter) => {
+    const own = changesAssistant && parameter.name === "assistant_id";
+    return parameterOf(values, parameter, own ? "own assistant_id" : parameter.name);
+  });
   return fc
     .record({ parameters: fc.tuple(...given), body: bodyOf(values, operation) })
     .map(({ parameters, body }) => ({
@@ -59,8 +64,9 @@ function requestOf(
 function parameterOf(
   values: Values,
   parameter: Parameter,
+  name: string,
 ): fc.Arbitrary<{ parameter: Parameter; value: unknown }> {
-  const { name, required, schema, in: place } = parameter;
+  const { required, schema, in: place } = parameter;
   const fits = values.of(schema, name);
   const unfit =
     place === "header"
@@ -71,10 +77,14 @@ function parameterOf(
   return left.map((it) => ({ parameter, value: it }));
 }
 
-function bodyOf(values: Values, { requestBody }: DocumentedOperation): fc.Arbitrary<PlannedRequest["body"]> {
+function bodyOf(
+  values: Values,
+  { operationId, requestBody }: DocumentedOperation,
+): fc.Arbitrary<PlannedRequest["body"]> {
   const schema = requestBody?.content["application/json"]?.schema;
   if (schema === undefined) return fc.constant(null);
-  const fits = values.of(schema);
+  const known = goodBodies[operationId];
+  const fits = known === undefined ? values.of(schema) : fc.oneof(known, values.of(schema));
   return fc.oneof(
     { arbitrary: fits.map((json) => ({ json })), weight: 14 },
     { arbitrary: spoiled(fits).map((json) => ({ json })), weight: 5 },
