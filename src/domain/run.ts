@@ -126,6 +126,8 @@ export interface ResumeAnswer {
   checkpointId: string;
   /** Every answer the task has got so far, oldest first, this run's last. */
   answers: unknown[];
+  /** Who gave the last one. */
+  by?: string;
 }
 
 export interface RunError {

@@ -73,6 +73,7 @@ export async function bindResume(
     checkpointNs: question.checkpoint_ns,
     checkpointId: question.checkpoint_id,
     answers: [...earlierAnswers(question, asked), value],
+    by: request.principal,
   }));
 }
 

@@ -2,7 +2,7 @@ import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
 import * as checkpoints from "../db/queries/checkpoints.ts";
 import { lockThread, openRuns } from "../db/queries/create.ts";
-import { reopenEscalations } from "../db/queries/escalations.ts";
+import { reopenEscalations, supersedeOvertaken } from "../db/queries/escalations.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import * as runs from "../db/queries/runs.ts";
 import { promoteNext, settleThread } from "../db/queries/settle.ts";
@@ -53,6 +53,7 @@ export async function deleteRun({ db, bus }: { db: Database; bus: Bus }, name: R
     if (run.resume !== null && !run.input_applied) {
       await reopenEscalations(tx, { runId: name.runId, threadId: name.threadId });
     }
+    if (!isTerminal(run.status)) await supersedeOvertaken(tx, name);
     await runs.removeRunningToo(tx, { runId: name.runId });
     if (!isTerminal(run.status)) await rest(tx, name.threadId, run.epoch);
   });

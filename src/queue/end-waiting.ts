@@ -1,4 +1,4 @@
-import { reopenEscalations } from "../db/queries/escalations.ts";
+import { reopenEscalations, supersedeOvertaken } from "../db/queries/escalations.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import * as runs from "../db/queries/runs.ts";
 import { raiseEpoch } from "../db/queries/settle.ts";
@@ -26,8 +26,11 @@ export async function endWaiting(tx: Queryable, run: RunRow, action: CancelActio
 }
 
 async function end(tx: Queryable, waiting: RunRow, action: CancelAction): Promise<RunRow> {
-  const { run_id: runId } = waiting;
-  if (action === "interrupt") return one(await runs.cancelWaiting(tx, { runId })) ?? waiting;
+  const { run_id: runId, thread_id: threadId } = waiting;
+  if (action === "interrupt") {
+    await supersedeOvertaken(tx, { runId, threadId });
+    return one(await runs.cancelWaiting(tx, { runId })) ?? waiting;
+  }
   await undo(tx, waiting);
   return one(await runs.removeRun(tx, { runId })) ?? waiting;
 }

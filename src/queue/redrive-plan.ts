@@ -1,7 +1,6 @@
 import { hasOwnCheckpoint } from "../db/queries/checkpoint-reads.ts";
 import { openRuns } from "../db/queries/create.ts";
 import { compensationOf, laterRun, redrivesOf } from "../db/queries/dead-letters.ts";
-import { escalationsOfThread } from "../db/queries/escalations.ts";
 import { effectsBehind, startOfRun } from "../db/queries/forks.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { getRun } from "../db/queries/runs.ts";
@@ -9,6 +8,7 @@ import { one, type Queryable } from "../db/query.ts";
 import { Conflict, InvalidInput } from "../domain/errors.ts";
 import { type EffectsPolicy, isTerminal, type RunKwargs } from "../domain/run.ts";
 import { effectsShownMax, repeated, repeatsAllowed } from "./fork.ts";
+import { questionId } from "./question.ts";
 import type { CreateRun } from "./request.ts";
 
 export const redriveStarts = ["checkpoint", "start"] as const;
@@ -49,19 +49,27 @@ export async function planRedrive(
       field: "effects",
     });
   }
-  const answered = answerUnused(dead) ? await answerOf(db, dead) : undefined;
   const { kwargs, continues } =
     choice.from === "start" ? await fromStart(db, dead, choice) : await fromCheckpoint(db, dead);
   const request = { ...requestOf(dead, kwargs), effectsPolicy: choice.effects };
-  const { afterSeconds } = choice;
+  const { afterSeconds, principal } = choice;
+  if (!answerUnused(dead)) return { request: { ...request, afterSeconds, principal }, continues };
+  await checkNoneUnderWay(db, dead);
+  const by = dead.resume?.[0]?.by ?? principal;
   return {
-    request: {
-      ...request,
-      afterSeconds: answerUnused(dead) ? 0 : afterSeconds,
-      principal: answered?.by ?? choice.principal,
-    },
+    request: { ...request, kwargs: answeringAgain(dead, kwargs), afterSeconds: 0, principal: by },
     continues,
   };
+}
+
+/** Its answers are for the questions that it was bound to, and not for what is asked by now. */
+function answeringAgain(dead: RunRow, kwargs: RunKwargs): RunKwargs {
+  const { thread_id: threadId, resume } = dead;
+  const answers = (resume ?? []).map(({ taskId, answers: given }) => [
+    questionId({ threadId, taskId, ordinal: given.length - 1 }),
+    given.at(-1),
+  ]);
+  return { ...kwargs, command: { ...kwargs.command, resume: Object.fromEntries(answers) } };
 }
 
 async function checkUnhandled(db: Queryable, dead: RunRow): Promise<void> {
@@ -95,14 +103,11 @@ function requestOf(dead: RunRow, kwargs: RunKwargs): Omit<CreateRun, "principal"
   };
 }
 
-/** Who gave the answer that was never written. It is given again now, so no other run may be under way. */
-async function answerOf(db: Queryable, dead: RunRow): Promise<{ by: string } | undefined> {
+/** An answer is given now: it cannot wait for another run's end. */
+async function checkNoneUnderWay(db: Queryable, dead: RunRow): Promise<void> {
   const open = await openRuns(db, { threadId: dead.thread_id });
   const busy = open.find((run) => run.status !== "blocked");
   if (busy !== undefined) throw movedOn(dead, busy);
-  const asked = await escalationsOfThread(db, { threadId: dead.thread_id });
-  const answered = asked.find((question) => question.resume_run_id === dead.run_id);
-  return answered?.decided_by == null ? undefined : { by: answered.decided_by };
 }
 
 interface Again {

@@ -158,6 +158,8 @@ function record(tx: Queryable, { run, outcome, finalEvents }: Settlement): Promi
     sent.push(events.appendEvents(tx, { runId: run.run_id, attempt: run.attempt, events: finalEvents }));
   if (run.kind === "compensation" && outcome.kind === "dead") sent.push(askHuman(tx, run, outcome.error));
   if (outcome.kind === "success") sent.push(ask(tx, run, outcome.questions));
+  if (isTerminalOutcome(outcome))
+    sent.push(escalations.supersedeOvertaken(tx, { runId: run.run_id, threadId: run.thread_id }));
   return sent;
 }
 

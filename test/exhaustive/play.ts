@@ -18,7 +18,8 @@ export interface Play {
 }
 
 const lookMillis = 25;
-const playMillisMax = 25_000;
+/** Far more than any play takes: what is stuck stays so, and a slow machine gets there. */
+const playMillisMax = 90_000;
 
 /** Starts the run, answers what is asked, and waits until nothing is open. Throws when `given up` or too late. */
 export async function playScene(play: Play, send: Send, givenUp: AbortSignal): Promise<void> {

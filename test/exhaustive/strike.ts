@@ -158,7 +158,7 @@ async function takeFromVictim({ runtime: { db, bus } }: Performance): Promise<vo
   }
 }
 
-const lockedMillisMax = 20_000;
+const lockedMillisMax = 60_000;
 
 const hasLostLease = ({ lines }: HoldfastProcess): boolean =>
   lines.some(({ msg }) => String(msg).includes("lease lost"));

@@ -82,10 +82,10 @@ describe("redriving a dead run", () => {
     const dead = await start(`/threads/${thread}/runs`, { command: { resume: "sure" } });
     await runtime.db.query({
       text: `update holdfast.runs set status = 'error', finished_at = now(),
-                    error = '{"code":"crash_budget","name":"WorkerCrashed","message":"x"}' where run_id = $1`,
+                    error = '{"code":"crash_budget","name":"WorkerCrashed","message":"x"}',
+                    resume = jsonb_set(resume, '{0,by}', '"ann"') where run_id = $1`,
       values: [dead],
     });
-    await runtime.db.query({ text: "update holdfast.escalations set decided_by = 'ann'", values: [] });
     const { json } = await send("POST", `/dead-letters/${dead}/redrive`);
     const work = runtime.work();
     await ended(json.run_id);

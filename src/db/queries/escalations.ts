@@ -133,6 +133,19 @@ update holdfast.escalations set status = 'superseded'
   row: (raw) => raw.escalation_id as string,
 });
 
+/** Those asked before a run that has gone on from them: its checkpoints are the thread's state, and ask for nothing. */
+export const supersedeOvertaken = query({
+  name: "escalation.supersede_overtaken",
+  prepared: true,
+  text: `
+update holdfast.escalations set status = 'superseded'
+ where thread_id = $2 and status = 'open' and not compensation
+   and exists (select 1 from public.checkpoints c
+                where c.thread_id = ($2::uuid)::text and c.run_id = $1 and c.checkpoint_ns = '') returning escalation_id`,
+  values: (p: { runId: string; threadId: string }) => [p.runId, p.threadId],
+  row: (raw) => raw.escalation_id as string,
+});
+
 /** A rolled-back resume gives its question back; questions the run itself asked go. */
 export const reopenEscalations = query({
   name: "escalation.reopen",
