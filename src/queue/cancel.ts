@@ -87,6 +87,9 @@ export async function removeThread(
   tx: Queryable,
   { tenant, threadId }: { tenant: string; threadId: string },
 ): Promise<void> {
+  // A holder keeps its run's row while it writes what refers to the thread, or waits for an effect: were the thread or
+  // an effect deleted before the run, the two would wait for each other.
+  await threads.lockRuns(tx, { threadId });
   await threads.deleteThread(tx, { threadId, tenant });
   await checkpoints.deleteCheckpoints(tx, { threadId });
 }

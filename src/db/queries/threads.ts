@@ -88,6 +88,14 @@ update holdfast.threads set metadata = metadata || $3::jsonb, updated_at = holdf
   row: asThread,
 });
 
+/** All runs of a thread that is to be deleted, against their holders; the thread is locked. */
+export const lockRuns = query({
+  name: "thread.lock_runs",
+  text: "select run_id from holdfast.runs where thread_id = $1 order by run_id for update",
+  values: (p: { threadId: string }) => [p.threadId],
+  row: (raw) => raw.run_id as string,
+});
+
 /** Effects with a business key stay, without their thread: the same invoice is not paid again from another one. */
 export const deleteThread = query({
   name: "thread.delete",
