@@ -146,13 +146,34 @@ async function digestOfFolder(folder: string): Promise<string> {
   const top = await readdir(folder);
   // A graph in the project's own root: its packages are not part of it.
   const recursive = !top.includes("node_modules");
-  const found = (await readdir(folder, { recursive, withFileTypes: true }))
-    .filter((entry) => entry.isFile() && /\.[cm]?[jt]sx?$/.test(entry.name))
-    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)));
-  const names = found.filter((name) => !/(^|[/\\])node_modules[/\\]/.test(name)).sort();
-  for (const name of names.slice(0, filesPerGraphMax))
-    hash.update(name).update(await readFile(path.join(folder, name)));
+  const names = (await sourcesIn(folder, { recursive })).map((file) => path.relative(folder, file)).sort();
+  for (const name of names.slice(0, filesPerGraphMax)) {
+    const text = await whileThere(readFile(path.join(folder, name)));
+    if (text !== undefined) hash.update(name).update(text);
+  }
   return hash.digest("hex");
+}
+
+async function sourcesIn(folder: string, { recursive }: { recursive: boolean }): Promise<string[]> {
+  const entries = (await whileThere(readdir(folder, { withFileTypes: true }))) ?? [];
+  const found: string[] = [];
+  for (const entry of entries) {
+    const place = path.join(folder, entry.name);
+    if (entry.isFile() && /\.[cm]?[jt]sx?$/.test(entry.name)) found.push(place);
+    else if (recursive && entry.isDirectory() && entry.name !== "node_modules")
+      found.push(...(await sourcesIn(place, { recursive })));
+  }
+  return found;
+}
+
+/** Undefined for what has gone since it was listed: editors make files that live for moments. */
+async function whileThere<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 function digestOf(graph: Graph, folderDigest: string): string {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fakeModel } from "@langchain/core/testing";
@@ -111,6 +111,33 @@ describe("an export of langgraph.json", () => {
     await expect(registry.open("g", {})).rejects.toThrow(
       "graph g: its function returned a plain object, not a graph",
     );
+  });
+});
+
+describe("the version of a graph", () => {
+  const version = async (): Promise<string> => {
+    const registry = await load({ graph: builder() });
+    return registry.version("g", await registry.open("g", {}));
+  };
+
+  it("changes with a helper in a folder beside it, and not with packages or texts", async () => {
+    const before = await version();
+    await mkdir(path.join(folder, "lib", "node_modules"), { recursive: true });
+    await writeFile(path.join(folder, "lib", "node_modules", "package.js"), "");
+    await writeFile(path.join(folder, "lib", "notes.md"), "");
+    expect(await version()).toBe(before);
+    await writeFile(path.join(folder, "lib", "helper.ts"), "");
+    expect(await version()).not.toBe(before);
+  });
+
+  it("leaves out what has gone between the listing of its folder and the reading", async () => {
+    const before = await version();
+    // A name that is no UTF-8 is listed as another one, which nothing can be read by: as if it had gone.
+    const gone = (rest: string): Buffer =>
+      Buffer.concat([Buffer.from(`${folder}/\xff`, "latin1"), Buffer.from(rest)]);
+    await writeFile(gone(".ts"), "");
+    await mkdir(gone(""));
+    expect(await version()).toBe(before);
   });
 });
 
