@@ -38,8 +38,17 @@ export default defineConfig({
       {
         ...shared,
         test: {
+          name: "process",
+          include: ["test/{process,conformance}/**/*.test.ts"],
+          testTimeout: 900_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
           name: "crash",
-          include: ["test/{crash,process,conformance}/**/*.test.ts"],
+          include: ["test/crash/**/*.test.ts"],
           testTimeout: 900_000,
           hookTimeout: 120_000,
           fileParallelism: false,

@@ -190,6 +190,20 @@ describe("a thread whose state was updated at an older point", () => {
     },
   );
 
+  it.each(["not pruned", "pruned"])(
+    "does not give a later fork an earlier turn's result as its own when it is %s",
+    async (how) => {
+      if (how === "pruned") await client.threads.prune([thread], { strategy: "keep_latest" });
+      const [latest] = await client.threads.getHistory(thread);
+      await client.runs.wait(thread, "any", {
+        input: { log: ["again"] },
+        checkpointId: String(latest?.checkpoint.checkpoint_id),
+        config: { configurable: { holdfast_effects: "reuse" } },
+      });
+      expect(world.paid).toHaveLength(2);
+    },
+  );
+
   it("can be copied when it is pruned, and has no effects then", async () => {
     await client.threads.prune([thread], { strategy: "keep_latest" });
     const copy = await client.threads.copy(thread);

@@ -93,7 +93,8 @@ const updatesMax = 1_000;
 /**
  * Removes all but the latest state. Kept are the root's latest checkpoint and, where that was made by hand from an older
  * one, all since that, for they say which effects lie behind it; those of subgraphs that belong to them; and the latest
- * of a subgraph whose state outlives its step. The thread is locked and has no open run.
+ * of a subgraph whose state outlives its step. Effects of steps before those are then told by the parent of the first
+ * one kept, so that no fork takes them for its own. The thread is locked and has no open run.
  */
 export const keepLatest = query({
   name: "prune.keep_latest",
@@ -101,7 +102,7 @@ export const keepLatest = query({
 with recursive up (seq, parent_id, goes_on, depth) as (
   (select c.seq, c.parent_checkpoint_id,
           (c.run_id is null and c.epoch is not null) or (c.checkpoint->>'v')::int < 4, 1
-     from public.checkpoints c where c.thread_id = $1 and c.checkpoint_ns = '' order by c.seq desc limit 1)
+     from public.checkpoints c where c.thread_id = $1::text and c.checkpoint_ns = '' order by c.seq desc limit 1)
   union all
   select c.seq, c.parent_checkpoint_id,
          (c.run_id is null and c.epoch is not null) or (c.checkpoint->>'v')::int < 4, u.depth + 1
@@ -111,6 +112,20 @@ with recursive up (seq, parent_id, goes_on, depth) as (
 ), root as materialized (
   select c.checkpoint_ns, c.checkpoint_id from public.checkpoints c
    where c.thread_id = $1 and c.checkpoint_ns = '' and c.seq >= (select min(u.seq) from up u)
+), past (id, first_id) as (
+  (select c.parent_checkpoint_id, c.parent_checkpoint_id from public.checkpoints c join root r using (checkpoint_ns, checkpoint_id)
+    where c.thread_id = $1 order by c.seq limit 1)
+  union
+  select c.parent_checkpoint_id, p.first_id from past p join public.checkpoints c
+      on c.thread_id = $1 and c.checkpoint_ns = '' and c.checkpoint_id = p.id
+), effects as (
+  update holdfast.effects e set checkpoint_ns = '', checkpoint_id = p.first_id
+    from past p
+   where e.thread_id = ($1::text)::uuid
+     and p.id = case when e.checkpoint_ns = '' then e.checkpoint_id
+                else (select i.metadata->'parents'->>'' from public.checkpoints i
+                       where i.thread_id = $1 and i.checkpoint_ns = e.checkpoint_ns
+                         and i.checkpoint_id = e.checkpoint_id) end
 ), kept as materialized (
   select r.checkpoint_ns, r.checkpoint_id from root r
   union
