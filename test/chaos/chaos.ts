@@ -5,11 +5,11 @@ import type { EffectLine } from "../support/effect-log.ts";
 import type { SinkOptions } from "../support/effect-sink-server.ts";
 import { createRuns, type PlannedRun, planRuns } from "./load.ts";
 import { type Nemesis, startNemesis } from "./nemesis.ts";
-import { type Plant, type PlantOptions, startPlant } from "./plant.ts";
+import { type Plant, startPlant } from "./plant.ts";
 import { startRobot } from "./robot.ts";
 import { judge } from "./verdict.ts";
 
-export interface ChaosOptions extends Pick<PlantOptions, "dist" | "workerSettings"> {
+export interface ChaosOptions {
   runs: number;
   seed: number;
   killMillis: number;
@@ -18,8 +18,6 @@ export interface ChaosOptions extends Pick<PlantOptions, "dist" | "workerSetting
   postgresCrashesMax: number;
   secondsMax: number;
   modelFaultRate: number;
-  /** Ends as soon as the sink shows a second effect or the checkpoints a second writer. */
-  stopAtFirst?: boolean;
   say?: (line: string) => void;
   /** Ends it early, with nothing left behind. */
   signal?: AbortSignal;
@@ -69,18 +67,19 @@ const sinkTools: SinkOptions["tools"] = {
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const { runs, seed, modelFaultRate, say = () => undefined } = options;
-  const plant = await startPlant({ workers, sinkTools, ...options, modelFaultRate });
+  const plant = await startPlant({ workers, sinkTools, seed, modelFaultRate });
   const plan = planRuns(runs, seed);
   const robot = startRobot(plant, new Map(plan.map(({ threadId, name }) => [threadId, name])));
   const nemesis = startNemesis(plant, options);
   const began = performance.now();
   const secondsSince = (): number => (performance.now() - began) / 1_000;
   try {
-    const early = await untilAllEnded({ ...options, say }, { plant, plan, nemesis, secondsSince });
+    const late = await untilAllEnded({ ...options, say }, { plant, plan, nemesis, secondsSince });
     await nemesis.stop();
     const seconds = secondsSince();
     const log = await plant.sink.lines();
-    const { violations, ends } = early === null ? await judge(plant.db, plan, log) : early;
+    const { violations, ends } =
+      late === null ? await judge(plant.db, plan, log) : { violations: [late], ends: {} };
     const { kills, restarts } = nemesis;
     const counts = { seed, runs, kills, restarts, seconds: Math.round(seconds) };
     return { ...counts, ends, sink: countsOf(log), questions: robot.answered, violations };
@@ -98,11 +97,11 @@ interface Going {
   secondsSince: () => number;
 }
 
-/** Null when all runs have ended; else what went wrong before. */
+/** Null when all runs have ended; else what is still open. */
 async function untilAllEnded(
-  { secondsMax, stopAtFirst, say, signal }: ChaosOptions & { say: (line: string) => void },
+  { secondsMax, say, signal }: ChaosOptions & { say: (line: string) => void },
   { plant, plan, nemesis, secondsSince }: Going,
-): Promise<{ violations: string[]; ends: Record<string, number> } | null> {
+): Promise<string | null> {
   let going = true;
   let created = false;
   const load = createRuns(plan, { api: plant.api.url, sink: plant.sink.url, open: () => going }).then(() => {
@@ -118,8 +117,6 @@ async function untilAllEnded(
       if (failure !== undefined) throw failure;
       const left = await openRuns(plant).catch(() => Number.NaN);
       if (created && left === 0) return null;
-      const found = stopAtFirst ? await early(plant).catch(() => []) : [];
-      if (found.length > 0) return { violations: found, ends: {} };
       if (secondsSince() - said > sayMillis / 1_000) {
         said = secondsSince();
         const accepted = plan.filter(({ runId }) => runId !== undefined).length;
@@ -129,10 +126,7 @@ async function untilAllEnded(
       }
       await sleep(lookMillis);
     }
-    return {
-      violations: [`I3: ${await openRuns(plant)} runs are open after ${Math.round(secondsSince())} s`],
-      ends: {},
-    };
+    return `I3: ${await openRuns(plant)} runs are open after ${Math.round(secondsSince())} s`;
   } finally {
     going = false;
     await load.catch(() => undefined);
@@ -147,27 +141,6 @@ async function openRuns({ db }: Plant): Promise<number> {
     values: [],
   });
   return Number(rows[0]?.n);
-}
-
-/** What can be seen while everything still runs. */
-async function early({ sink, db }: Plant): Promise<string[]> {
-  const seen = new Set<string>();
-  const twice: string[] = [];
-  for (const { tool, about, what } of await sink.lines()) {
-    if (what !== "committed") continue;
-    if (seen.has(`${tool}|${about}`)) twice.push(`I6: ${tool} of ${about} took place twice`);
-    seen.add(`${tool}|${about}`);
-  }
-  const { rows } = await db.query({
-    text: `select thread_id, epoch, before from (
-             select thread_id, epoch, lag(epoch) over (partition by thread_id order by seq) as before from public.checkpoints) c
-            where epoch < before limit 5`,
-    values: [],
-  });
-  return [
-    ...twice,
-    ...rows.map((row) => `I4: thread ${String(row.thread_id)} was written by a holder after its successor`),
-  ];
 }
 
 function countsOf(log: readonly EffectLine[]): Record<string, number> {

@@ -17,10 +17,6 @@ export interface PlantOptions {
   /** Share of the model's answers that fail. */
   modelFaultRate: number;
   sinkTools: SinkOptions["tools"];
-  /** Another build of the program, for the tests that take a protection out. */
-  dist?: string;
-  /** More settings for the nth worker to be started, counted from 1. */
-  workerSettings?: (nth: number) => Record<string, string>;
 }
 
 /** Everything the runs need, each part in a process of its own. */
@@ -55,10 +51,7 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
   });
   const faults: FaultyModel = { seed: options.seed, faultRate: options.modelFaultRate };
   const model = await startProgram("model-main.ts", faults);
-  const program = await packProgram({
-    graphs: "test/graphs/chaos.json",
-    ...(options.dist === undefined ? {} : { dist: options.dist }),
-  });
+  const program = await packProgram({ graphs: "test/graphs/chaos.json" });
   const settings = {
     DATABASE_URL: url,
     LANGGRAPH_JSON: program.graphs,
@@ -77,7 +70,6 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
         LEASE_SECONDS: "2",
         REAP_MILLIS: "250",
         POLL_MILLIS: "250",
-        ...options.workerSettings?.(nth),
       },
       program,
     ),
