@@ -15,7 +15,7 @@ export class StreamSlots {
     if (this.#perCallerMax === 0) return () => undefined;
     const open = this.#open.get(caller) ?? 0;
     if (open >= this.#perCallerMax) {
-      throw new Refused(429, `Too many open streams: ${open} are the most for one key or address`, {
+      throw new Refused(429, `Too many open streams: ${open} are the most for one key, user or address`, {
         headers: { "retry-after": "1" },
       });
     }

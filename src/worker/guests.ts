@@ -67,7 +67,7 @@ export class Guest {
 }
 
 /** Sets the traps of this process, until the returned function is called. What belongs to no run is logged; an
- * exception then ends the process, and its runs are suspects. */
+ * exception then ends the process, and its runs have lost their worker. */
 export function trapStrays(log: Log): () => void {
   const waiting = new WeakMap<Promise<unknown>, Guest>();
   const exitOfProcess = process.exit;

@@ -30,7 +30,7 @@ it("a principal's streams are capped, and one that is refused has made no run", 
   ]) {
     expect(refused.status).toBe(429);
     expect(refused.headers.get("retry-after")).toBe("1");
-    expect(await refused.text()).toBe("Too many open streams: 2 are the most for one key or address");
+    expect(await refused.text()).toBe("Too many open streams: 2 are the most for one key, user or address");
   }
   expect(await t.rows()).toEqual(before);
   // What is no stream is not counted, and a stream that is over is counted no more.

@@ -30,6 +30,7 @@ describe("the packed program", () => {
       expect.arrayContaining([
         "package.json",
         "README.md",
+        "docs/operations.md",
         "dist/src/main.js",
         "dist/src/index.js",
         "dist/src/index.d.ts",

@@ -1,4 +1,4 @@
-// Taking a run and keeping it. The claim statement is the one below; it touches one table and joins nothing.
+// Taking a run and keeping it. The claim below reads one row of the queue, and asks beside that whether its thread has checkpoints.
 import { query } from "../query.ts";
 import { asRun, runColumns } from "./rows.ts";
 
