@@ -1,20 +1,19 @@
-import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { build } from "esbuild";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { chromiumPath, startChromium } from "./chromium.ts";
+import { type PageName, serveSite } from "./site.ts";
 import { halfway, wordsOf } from "./words.ts";
 
 const here = import.meta.dirname;
-const seenMillisMax = 30_000;
+const seenMillisMax = 90_000;
 
 if (chromiumPath === undefined)
   console.warn('no Chromium here, so the browser test is skipped: "apt-get install chromium" brings one');
@@ -27,27 +26,9 @@ let site: Server;
 let browser: Browser;
 let page: Page;
 
-async function servePage(): Promise<Server> {
-  const { outputFiles } = await build({
-    entryPoints: [path.join(here, "page/chat.tsx")],
-    bundle: true,
-    write: false,
-    format: "esm",
-    jsx: "automatic",
-    define: { "process.env.NODE_ENV": '"production"' },
-  });
-  const script = outputFiles[0]?.text ?? "";
-  const html = '<!doctype html><div id="root"></div><script type="module" src="/chat.js"></script>';
-  const server = createServer((request, response) => {
-    const isScript = request.url === "/chat.js";
-    response.setHeader(
-      "content-type",
-      isScript ? "text/javascript; charset=utf-8" : "text/html; charset=utf-8",
-    );
-    response.end(isScript ? script : html);
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return server;
+async function open(name: PageName): Promise<void> {
+  const { port } = site.address() as AddressInfo;
+  await page.goto(`http://127.0.0.1:${port}/${name}?api=${encodeURIComponent(proxy.url)}`);
 }
 
 const goOn = (turn: number): Promise<void> => writeFile(path.join(flags, `turn-${turn}`), "");
@@ -59,7 +40,7 @@ const toSee = (selector: string, text: string): Promise<void> =>
 const firstHalf = (turn: number): string => wordsOf(turn).slice(0, halfway).join(" ");
 const whole = (turn: number): string => wordsOf(turn).join(" ");
 
-describe.skipIf(chromiumPath === undefined)("useStream of the SDK, in a browser", () => {
+describe.skipIf(chromiumPath === undefined)("the React parts of the SDK, in a browser", () => {
   beforeAll(async () => {
     flags = await mkdtemp(path.join(tmpdir(), "holdfast-chat-"));
     database = await createTestDatabase();
@@ -69,7 +50,7 @@ describe.skipIf(chromiumPath === undefined)("useStream of the SDK, in a browser"
         LANGGRAPH_JSON: path.join(here, "langgraph.json"),
         CHAT_FLAGS: flags,
       }),
-      servePage(),
+      serveSite(),
       startChromium(),
     ]);
     proxy = await startTcpProxy(holdfast.url);
@@ -85,8 +66,6 @@ describe.skipIf(chromiumPath === undefined)("useStream of the SDK, in a browser"
 
   beforeEach(async () => {
     page = await browser.newPage();
-    const { port } = site.address() as AddressInfo;
-    await page.goto(`http://127.0.0.1:${port}/?api=${encodeURIComponent(proxy.url)}`);
   });
   afterEach(async () => {
     expect.soft(await page.locator("#error").textContent()).toBe("");
@@ -95,6 +74,7 @@ describe.skipIf(chromiumPath === undefined)("useStream of the SDK, in a browser"
   });
 
   it("streams tokens, catches up after a reload in mid-stream, is interrupted, and resumes", async () => {
+    await open("chat");
     await page.locator("#send").click();
     await toSee("p.ai", firstHalf(1));
 
@@ -114,6 +94,7 @@ describe.skipIf(chromiumPath === undefined)("useStream of the SDK, in a browser"
   });
 
   it("catches up by itself when the wire is cut in mid-stream", async () => {
+    await open("chat");
     await page.locator("#send").click();
     await toSee("p.ai", firstHalf(1));
 
@@ -128,5 +109,21 @@ describe.skipIf(chromiumPath === undefined)("useStream of the SDK, in a browser"
     await toSee("p.ai", whole(2));
     await toSee("#question", "Shall I go on?");
     expect(await answers()).toEqual([whole(1), whole(2)]);
+  });
+
+  it("loads the component that a graph pushed, with the page's React, its stream and a style of its own", async () => {
+    await open("weather");
+    await page.locator("#send").click();
+
+    await toSee(".forecast", "It rains in Oslo for 3 hours");
+    await page.locator(".advice", { hasText: "And now?" }).click();
+    await toSee(".advice", "Take an umbrella.");
+    // It stands in a shadow root: the page's styles do not reach it, nor its own the page.
+    const style =
+      "document.querySelector('.loaded').shadowRoot.querySelector('link[rel=stylesheet]').sheet !== null";
+    await page.waitForFunction(style, undefined, { timeout: seenMillisMax });
+    const colour =
+      "getComputedStyle(document.querySelector('.loaded').shadowRoot.querySelector('.forecast')).color";
+    expect(await page.evaluate(colour)).toBe("rgb(102, 51, 153)");
   });
 });
