@@ -2,13 +2,15 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { GroupCommit } from "../checkpoint/group-commit.ts";
 import type { Bus } from "../db/listen.ts";
 import type { RunRow } from "../db/queries/rows.ts";
-import { LeaseLost } from "../domain/errors.ts";
+import { LeaseLost, Transient } from "../domain/errors.ts";
 import type { EventBatch, PendingEvent, RunEvents } from "../domain/event.ts";
 
 /** A run's events are written this often at most. The first after a silence goes at once, what follows it soon waits
  * for company; an attempt begins as if it had just written, since its first checkpoint comes soon and takes them along. */
 const flushMillis = 20;
 const eventsPerStatementMax = 500;
+/** Of one attempt. LangGraph reads its nodes however long its reader takes, so a limit is all that keeps the memory. */
+const waitingCharsMax = 64_000_000;
 
 interface Options {
   /** Takes the tokens of all runs of this process into one statement. */
@@ -43,6 +45,8 @@ export class EventWriter implements RunEvents {
   #held: Held[] = [];
   #nextSeq: number;
   #count = 0;
+  /** Of what is ready, held, or under way. */
+  #waitingChars = 0;
   #turn: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #writtenAt = performance.now();
@@ -54,8 +58,9 @@ export class EventWriter implements RunEvents {
   }
 
   ready(event: PendingEvent): void {
-    this.#ready.push({ nth: this.#count++, event });
-    if (this.#closed) return;
+    const numbered = this.#numbered(event);
+    if (numbered === undefined) return;
+    this.#ready.push(numbered);
     this.#timer ??= setTimeout(
       () => {
         this.#timer = undefined;
@@ -66,7 +71,8 @@ export class EventWriter implements RunEvents {
   }
 
   held(ns: string, event: PendingEvent): void {
-    this.#held.push({ nth: this.#count++, ns, event });
+    const numbered = this.#numbered(event);
+    if (numbered !== undefined) this.#held.push({ ...numbered, ns });
   }
 
   follow(ns: string, event: PendingEvent): void {
@@ -82,11 +88,16 @@ export class EventWriter implements RunEvents {
     if (checkpointNs === null && this.#ready.length === 0) return nothing;
     // LangGraph's chunks reach us through a few promises; after a turn of the loop, all of this step are here.
     if (checkpointNs !== null) await nextTurn();
+    if (checkpointNs !== null) await this.#storeBacklog();
     const done = await this.#lock();
-    const ready = this.#ready.splice(0, eventsPerStatementMax);
     const belongs = ({ ns }: Held): boolean => checkpointNs !== null && ns.startsWith(checkpointNs);
     const held = this.#held.filter(belongs);
     this.#held = this.#held.filter((other) => !belongs(other));
+    const last = held.reduce((nth, each) => Math.max(nth, each.nth), -1);
+    const later = this.#ready.findIndex(({ nth }) => nth > last);
+    // What came before an event of the step is never numbered behind it.
+    const earlier = later === -1 ? this.#ready.length : later;
+    const ready = this.#ready.splice(0, Math.max(eventsPerStatementMax, earlier));
     return this.#batch({ ready, held }, done);
   }
 
@@ -99,30 +110,49 @@ export class EventWriter implements RunEvents {
       if (this.#ready.length === 0) break;
       await this.#flush();
     }
+    const held = this.#held;
     this.close();
-    return this.#held.splice(0).map(({ event }) => event);
+    return held.map(({ event }) => event);
   }
 
-  /** Stops the timer; what was not stored is forgotten. */
+  /** Stops the timer; what was not stored is forgotten, and so is what a graph that was left to itself still says. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#ready = [];
+    this.#held = [];
+  }
+
+  /** Undefined when the attempt is over, or ends here because too much waits. */
+  #numbered(event: PendingEvent): Numbered | undefined {
+    if (this.#closed) return undefined;
+    if (this.#waitingChars > waitingCharsMax) {
+      this.close();
+      const waiting = `events of more than ${waitingCharsMax} characters wait to be stored`;
+      this.#options.onError(new Transient(`${waiting}: Postgres is away, or slower than the graph`));
+      return undefined;
+    }
+    this.#waitingChars += event.data.length;
+    return { nth: this.#count++, event };
   }
 
   #batch({ ready, held }: { ready: Numbered[]; held: Held[] }, done: () => void): EventBatch {
     const { bus, run } = this.#options;
     const events = [...ready, ...held].sort((a, b) => a.nth - b.nth).map(({ event }) => event);
+    const chars = events.reduce((sum, { data }) => sum + data.length, 0);
     return {
       firstSeq: this.#nextSeq,
       attempt: run.attempt,
       events,
       release: (committed) => {
-        if (committed) this.#nextSeq += events.length;
-        else {
+        if (committed) {
+          this.#nextSeq += events.length;
+          this.#waitingChars -= chars;
+        } else if (!this.#closed) {
           // What waited for a commit that failed waits on: its step will be repeated.
-          this.#ready.unshift(...ready);
-          this.#held.unshift(...held);
+          this.#ready = [...ready, ...this.#ready];
+          this.#held = [...held, ...this.#held];
         }
         if (events.length > 0) this.#writtenAt = performance.now();
         if (committed && events.length > 0) bus.publish("events", run.run_id);
@@ -131,7 +161,19 @@ export class EventWriter implements RunEvents {
     };
   }
 
+  /** In statements of their own, so that the step's stays small. */
+  async #storeBacklog(): Promise<void> {
+    const now = this.#count;
+    while ((this.#ready[eventsPerStatementMax]?.nth ?? now) < now) await this.#store();
+  }
+
+  /** Stores what is ready; what comes meanwhile has a timer of its own. */
   async #flush(): Promise<void> {
+    await this.#storeBacklog();
+    await this.#store();
+  }
+
+  async #store(): Promise<void> {
     if (this.#ready.length === 0) return;
     const { group, run, write } = this.#options;
     const batch = await this.take(null);
