@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import { claimNext, nextDue } from "../../src/db/queries/claim.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { blocksRead, planOf } from "../support/plan.ts";
 
 const graphIds = ["busy"];
 
@@ -35,37 +36,24 @@ describe("with a backlog of finished, blocked and delayed runs", () => {
     await test.drop();
   });
 
-  /** The plan of a statement, run once inside a transaction that is given up. */
-  async function planOf(text: string, values: unknown[]): Promise<string> {
-    const { rows } = await db.query({ text: `explain (analyze, buffers, format json) ${text}`, values });
-    return JSON.stringify(rows[0]?.["QUERY PLAN"]);
-  }
-
   it("a claim reads the index of the queue, and none of the runs that it cannot have", async () => {
-    const plan = await planOf(claimNext.definition.text, ["worker", graphIds, 30]);
+    const plan = await planOf(db, claimNext.definition.text, ["worker", graphIds, 30]);
     expect(plan).toContain('"Index Name":"runs_queue"');
     expect(plan).not.toContain(
       '"Node Type":"Seq Scan","Parent Relationship":"Outer","Parallel Aware":false,"Async Capable":false,"Relation Name":"runs"',
     );
-    expect(readBlocks(plan)).toBeLessThan(50);
+    expect(blocksRead(plan)).toBeLessThan(50);
   });
 
   it("a claim looks at one run of many that wait, also while the statistics know of none of them", async () => {
     await db.query({ text: queued, values: [] });
-    const plan = await planOf(claimNext.definition.text, ["worker", graphIds, 30]);
-    expect(readBlocks(plan)).toBeLessThan(50);
+    const plan = await planOf(db, claimNext.definition.text, ["worker", graphIds, 30]);
+    expect(blocksRead(plan)).toBeLessThan(50);
   });
 
   it("so does the look for the next due run", async () => {
-    const plan = await planOf(nextDue.definition.text, [graphIds]);
+    const plan = await planOf(db, nextDue.definition.text, [graphIds]);
     expect(plan).toMatch(/"Index Name":"runs_queue"/);
-    expect(readBlocks(plan)).toBeLessThan(50);
+    expect(blocksRead(plan)).toBeLessThan(50);
   });
 });
-
-/** Pages that the whole statement looked at. */
-function readBlocks(plan: string): number {
-  const [top] = JSON.parse(plan) as { Plan: { "Shared Hit Blocks": number; "Shared Read Blocks": number } }[];
-  if (top === undefined) throw new Error("there is no plan");
-  return top.Plan["Shared Hit Blocks"] + top.Plan["Shared Read Blocks"];
-}

@@ -10,23 +10,29 @@ const unclear = `(
            where f.thread_id = t.thread_id and f.state in ('dispatched', 'unknown', 'escalated'))
   or exists (select 1 from holdfast.escalations e
               where e.thread_id = t.thread_id and e.status = 'open' and e.compensation))`;
-const open = `exists (select 1 from holdfast.runs r
-   where r.thread_id = t.thread_id and r.status in ('queued', 'blocked', 'running'))`;
-const dead = `exists (select 1 from holdfast.runs r where r.thread_id = t.thread_id and ${unhandled("r")})`;
+/** Looked for thread by thread, which `offset` brings about: planned as a join, all runs there are would be read. */
+const hasRun = (such: string): string =>
+  `exists (select 1 from holdfast.runs r where r.thread_id = t.thread_id and ${such} offset 0)`;
+const open = hasRun("r.status in ('queued', 'blocked', 'running')");
+const dead = hasRun(unhandled("r"));
+/** When it has been idle for so long, in UTC, as the indexes say it. */
+const due = (minutes: string): string =>
+  `((t.updated_at at time zone 'UTC') + t.${minutes} * interval '1 minute')`;
 const idleFor = (minutes: string): string => `
-   t.${minutes} is not null and t.updated_at < holdfast.now() - t.${minutes} * interval '1 minute'
+   t.${minutes} is not null and ${due(minutes)} < (select holdfast.now()) at time zone 'UTC'
    and not ${open} and not ${unclear} and not ${dead}`;
 const deletable = idleFor("ttl_minutes");
 /** Once for each time it has been idle. */
 const prunable = `(t.pruned_at is null or t.pruned_at < t.updated_at) and ${idleFor("keep_latest_minutes")}`;
-const page = (strategy: ThreadTtl["strategy"], condition: string): string => `
-(select t.thread_id, t.tenant, t.updated_at, '${strategy}' as strategy from holdfast.threads t
-  where ${condition} order by t.updated_at limit $1)`;
+const page = (strategy: ThreadTtl["strategy"], minutes: string, condition: string): string => `
+(select t.thread_id, t.tenant, ${due(minutes)} as due, '${strategy}' as strategy from holdfast.threads t
+  where ${condition} order by due limit $1)`;
 
-/** Threads past their time to live, those that have waited longest first. */
+/** Threads past their time to live, those that are longest past it first. */
 export const expiredThreads = query({
   name: "prune.expired",
-  text: `${page("delete", deletable)} union all ${page("keep_latest", prunable)} order by updated_at limit $1`,
+  text: `${page("delete", "ttl_minutes", deletable)}
+union all ${page("keep_latest", "keep_latest_minutes", prunable)} order by due limit $1`,
   values: (p: { limit: number }) => [p.limit],
   row: (raw) => ({
     threadId: raw.thread_id as string,
