@@ -1,5 +1,4 @@
 import type { Embed, StoreIndex } from "../checkpoint/store-index.ts";
-import { openaiEmbeddings } from "../models/embeddings.ts";
 import { type ImportModule, importExport } from "./exported.ts";
 import { type Project, ProjectError } from "./project.ts";
 
@@ -21,6 +20,8 @@ export async function loadStoreIndex(
   const name = `${target}/${dimensions}`;
   if (target.startsWith(openai)) {
     const model = target.slice(openai.length);
+    // Loaded only here: its packages are a fifth of all modules that a server loads to start.
+    const { openaiEmbeddings } = await import("../models/embeddings.ts");
     // The key may be set after this: a worker without one starts a stand-in.
     const embed = (): Embed => embedOf(openaiEmbeddings({ model, dimensions })) as Embed;
     const later: Embed = {
