@@ -200,7 +200,7 @@ const continuesAnother = ({ redrive_of, kwargs }: RunRow): boolean =>
   kwargs.checkpoint === undefined;
 
 async function checkNotMovedOn(db: Queryable, dead: RunRow): Promise<void> {
-  const later = one(await laterRun(db, { threadId: dead.thread_id, seq: dead.seq }));
+  const later = one(await laterRun(db, { threadId: dead.thread_id, seq: dead.seq, runId: dead.run_id }));
   if (later !== undefined) throw movedOn(dead, later);
 }
 

@@ -95,6 +95,25 @@ describe("redriving a dead run", () => {
     await work.stop(2_000);
   });
 
+  it("is possible again when the redrive was cancelled before it did anything", async () => {
+    broken = true;
+    const thread = await parked();
+    const work = runtime.work();
+    const dead = await start(`/threads/${thread}/runs`, { command: { resume: "yes" } });
+    await ended(dead);
+    await work.stop(2_000);
+    broken = false;
+    const { json: cancelled } = await send("POST", `/dead-letters/${dead}/redrive`);
+    await send("POST", `/threads/${thread}/runs/${cancelled.run_id}/cancel`);
+    expect(await ended(cancelled.run_id)).toMatchObject({ status: "interrupted" });
+    const again = await send("POST", `/dead-letters/${dead}/redrive`);
+    expect(again.status).toBe(202);
+    const later = runtime.work();
+    await ended(again.json.run_id);
+    expect(await values(thread)).toEqual({ log: ["first", "answer yes", "last"] });
+    await later.stop(2_000);
+  });
+
   it("is refused when its thread has moved on", async () => {
     broken = true;
     const thread = await parked();

@@ -122,11 +122,17 @@ export const allRedrivesOf = query({
   row: asRun,
 });
 
-/** The newest later run of its thread; not the one that undoes its effects. */
+/** The newest later run of its thread; not the one that undoes its effects, nor a redrive that was cancelled before its first step. */
 export const laterRun = query({
   name: "dead_letter.later_run",
-  text: `select * from holdfast.runs where thread_id = $1 and seq > $2 and kind = 'graph' order by seq desc limit 1`,
-  values: (p: { threadId: string; seq: number }) => [p.threadId, p.seq],
+  text: `
+select * from holdfast.runs r
+ where thread_id = $1 and seq > $2 and kind = 'graph'
+   and not (status = 'interrupted' and redrive_of is not distinct from $3 and not exists (
+         select 1 from public.checkpoints c
+          where c.thread_id = ($1::uuid)::text and c.run_id = r.run_id and c.checkpoint_ns = ''))
+ order by seq desc limit 1`,
+  values: (p: { threadId: string; seq: number; runId: string }) => [p.threadId, p.seq, p.runId],
   row: asRun,
 });
 
