@@ -127,6 +127,8 @@ class Fuzz {
       const { status, text } = received;
       for (const counts of [this.statuses, this.answers[plan.operation.operationId]!])
         counts[status] = (counts[status] ?? 0) + 1;
+      if (plan.method === "delete" && status < 300)
+        this.#pool.forget(new URL(url, "http://fuzz").pathname.split("/").at(-1) ?? "");
       const fault = this.#check.faultOf(plan, received);
       if (fault !== null) this.faults.push(`${label}\n  ${fault}`);
       else if (text.trim() !== "" && received.headers.get("content-type")?.includes("json"))

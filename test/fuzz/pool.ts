@@ -69,6 +69,15 @@ export class Pool {
     }
   }
 
+  /** What was deleted: to ask for it once more says no more than to ask for what never was. */
+  forget(id: string): void {
+    for (const [kind, ids] of this.#ids)
+      this.#ids.set(
+        kind,
+        ids.filter((known) => known !== id),
+      );
+  }
+
   #add(kind: string, id: string): void {
     const ids = this.#ids.get(kind) ?? [];
     this.#ids.set(kind, ids);

@@ -7,7 +7,7 @@ const lookMillis = 50;
 
 /** What chance would seldom bring about, so that there is something behind every door: `send` is told all ids. */
 export async function sow(send: Send): Promise<void> {
-  await send("POST", "/assistants", { graph_id: "steps", metadata: { a: 1 } });
+  for (const name of ["a", "b", "c"]) await send("POST", "/assistants", { graph_id: "steps", name });
   await send("POST", "/runs/crons", { assistant_id: "steps", schedule: "0 0 1 1 *" });
   await send("PUT", "/store/items", { namespace: ["a"], key: "a", value: { b: 1 } });
   const runs = [
