@@ -77,6 +77,7 @@ export const good: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   before: known("checkpoint_id"),
   assistant_id: fc.oneof(graph, known("assistant_id")),
   "own assistant_id": known("own assistant_id"),
+  "dead run_id": known("dead run_id"),
   ids: knownList("thread_id"),
   thread_ids: knownList("thread_id"),
   run_ids: knownList("run_id"),

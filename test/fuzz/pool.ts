@@ -55,6 +55,8 @@ export class Pool {
       const value = open.pop();
       if (typeof value !== "object" || value === null) continue;
       const { thread_id: thread, run_id: run, checkpoint_id: checkpoint } = value as Record<string, unknown>;
+      // Of all that tell of a run only a dead letter gives advice.
+      if (typeof run === "string" && "advice" in value) this.#add("dead run_id", run);
       // Those of langgraph.json cannot be changed.
       const { assistant_id: assistant, version, metadata } = value as Record<string, unknown>;
       const system = (metadata as { created_by?: unknown } | undefined)?.created_by === "system";

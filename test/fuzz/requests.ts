@@ -47,8 +47,10 @@ function requestOf(
 ): fc.Arbitrary<PlannedRequest> {
   const changesAssistant = /^(patch|delete|setLatest)Assistant/.test(operation.operationId);
   const given = operation.parameters.map((parameter) => {
-    const own = changesAssistant && parameter.name === "assistant_id";
-    return parameterOf(values, parameter, own ? "own assistant_id" : parameter.name);
+    let { name } = parameter;
+    if (changesAssistant && name === "assistant_id") name = "own assistant_id";
+    if (path.startsWith("/dead-letters/") && name === "run_id") name = "dead run_id";
+    return parameterOf(values, parameter, name);
   });
   return fc
     .record({ parameters: fc.tuple(...given), body: bodyOf(values, operation) })

@@ -24,6 +24,7 @@ export async function sow(send: Send): Promise<void> {
     await send("GET", `/threads/${thread_id}/history`);
   }
   await send("GET", "/escalations");
+  await send("GET", "/dead-letters");
   await send("GET", "/dead-letters/groups");
   await untilWebhookDead(send);
 }
