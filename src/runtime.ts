@@ -16,6 +16,7 @@ import { type Metrics, openMetrics } from "./observe/metrics.ts";
 import { openTracing, type Tracing } from "./observe/tracing.ts";
 import { isolatedCommand } from "./options.ts";
 import { fireDueCrons } from "./queue/crons.ts";
+import { GroupSettle } from "./queue/group-settle.ts";
 import { reapOnce } from "./queue/reaper.ts";
 import { pruneOnce, scheduleOnce } from "./queue/scheduler.ts";
 import { type WebhookOptions, WebhookSender } from "./webhooks/sender.ts";
@@ -53,6 +54,8 @@ export interface Runtime {
   bus: Bus;
   /** The writes of all runs of this process. */
   group: GroupCommit;
+  /** The outcomes of all runs of this process. */
+  outcomes: GroupSettle;
   registry: Registry;
   log: Log;
   metrics: Metrics;
@@ -82,6 +85,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     db,
     bus,
     group: new GroupCommit(db),
+    outcomes: new GroupSettle(db),
     registry,
     log,
     metrics: openMetrics(),

@@ -1,4 +1,3 @@
-import type { Database } from "../db/pool.ts";
 import * as checkpoints from "../db/queries/checkpoints.ts";
 import { lockThread } from "../db/queries/create.ts";
 import * as escalations from "../db/queries/escalations.ts";
@@ -29,16 +28,10 @@ export interface Settlement {
 }
 
 /**
- * Applies an outcome in one transaction: the thread's lock first, in a statement of its own, then, with a fresh
+ * Applies an outcome in the caller's transaction: the thread's lock first, in a statement of its own, then, with a fresh
  * snapshot, the run's guarded move, its attempt, its questions, and the next run's promotion.
  * Throws LeaseLost, having written nothing, when the run has another holder.
  */
-export async function settle(db: Database, settlement: Settlement): Promise<void> {
-  await failpoint("settle.before");
-  await db.transaction((tx) => settleInTransaction(tx, settlement));
-  await failpoint("settle.after");
-}
-
 export async function settleInTransaction(tx: Queryable, settlement: Settlement): Promise<void> {
   const { run } = settlement;
   const lease = { runId: run.run_id, epoch: run.epoch };

@@ -15,7 +15,6 @@ import type { CancelAction } from "../domain/run.ts";
 import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
 import { runCompensation } from "../engine/compensation.ts";
 import { tellDead } from "../observe/dead.ts";
-import { settle } from "../queue/settle.ts";
 import { AttemptLimits } from "./attempt-limits.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { EventWriter } from "./event-writer.ts";
@@ -82,10 +81,10 @@ export class AttemptRunner {
 
   /** False when another holder has the run. */
   async #settle(end: AttemptEnd): Promise<boolean> {
-    const { db } = this.#deps;
+    const { db, outcomes } = this.#deps;
     const { run_id: runId, epoch } = this.#run;
     try {
-      await this.#repeat(() => settle(db, { run: this.#run, ...end }), null);
+      await this.#repeat(() => outcomes.settle({ run: this.#run, ...end }), null);
       return true;
     } catch (error) {
       if (!(error instanceof LeaseLost)) throw error;

@@ -8,10 +8,10 @@ import { getRun } from "../../src/db/queries/runs.ts";
 import { DatabaseAway } from "../../src/domain/errors.ts";
 import { newId } from "../../src/domain/ids.ts";
 import type { Outcome } from "../../src/domain/outcome.ts";
-import { settle } from "../../src/queue/settle.ts";
 import { createTestDatabase } from "../support/database.ts";
 import { expireLeases, makeRun } from "../support/factory.ts";
 import { signal } from "../support/scenario.ts";
+import { settle } from "../support/settle.ts";
 
 async function openedDatabase(prepared = true): Promise<Database> {
   const test = await createTestDatabase();

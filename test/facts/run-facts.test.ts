@@ -7,12 +7,13 @@ import { writeAsRun } from "../../src/db/queries/checkpoint-writes.ts";
 import { renewLeases } from "../../src/db/queries/claim.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { noEvents } from "../../src/domain/event.ts";
+import type { Outcome } from "../../src/domain/outcome.ts";
 import { createRun } from "../../src/queue/create.ts";
 import type { CreateRun } from "../../src/queue/request.ts";
-import { settle } from "../../src/queue/settle.ts";
 import { makeRun, runById, runRequest } from "../support/factory.ts";
 import { commitOf, startPostgresProxy } from "../support/postgres-proxy.ts";
 import { registryOf, startRuntime, type TestRuntime } from "../support/runtime.ts";
+import { settle } from "../support/settle.ts";
 import { untilEnded } from "../support/watch.ts";
 
 const open: { close(): Promise<void> }[] = [];
@@ -213,13 +214,18 @@ describe("a broken link to the database", () => {
 describe("the thread's lock", () => {
   it("17: lets no run stay blocked when its creation races the end of the run before it", async () => {
     const { db } = await runtimeOf();
-    const done = { kind: "cancelled", action: "interrupt" } as const;
+    const view = { values: {}, interrupts: {}, parked: false };
+    const outcomes: Outcome[] = [
+      { kind: "success", view, questions: [], graphVersion: "1" },
+      { kind: "cancelled", action: "interrupt" },
+    ];
     for (let round = 0; round < 20; round += 1) {
+      const outcome = outcomes[round % 2] as Outcome;
       const running = await makeRun(db, "running");
       const next = runRequest({ threadId: running.thread_id, graphId: running.graph_id });
       const [created] = await Promise.all([
         createRun(db, next),
-        settle(db, { run: running, outcome: done, finalEvents: [] }),
+        settle(db, { run: running, outcome, finalEvents: [] }),
       ]);
       expect((await runById(db, created.run.run_id)).status).toBe("queued");
     }

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { claimNext } from "../../src/db/queries/claim.ts";
 import { appendEvents } from "../../src/db/queries/events.ts";
-import { settle } from "../../src/queue/settle.ts";
 import { openTestApp, type TestApp } from "../support/http.ts";
+import { settle } from "../support/settle.ts";
 import { countingStatements } from "../support/statements.ts";
 
 const pollMillis = 50;

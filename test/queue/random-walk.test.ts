@@ -10,8 +10,8 @@ import type { Outcome } from "../../src/domain/outcome.ts";
 import { nextStatuses, type RunStatus } from "../../src/domain/run.ts";
 import { cancelRun, deleteRun } from "../../src/queue/cancel.ts";
 import { createRun } from "../../src/queue/create.ts";
+import { GroupSettle } from "../../src/queue/group-settle.ts";
 import { promoteHeadless, reapOnce } from "../../src/queue/reaper.ts";
-import { settle } from "../../src/queue/settle.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { expireLeases, runRequest } from "../support/factory.ts";
 
@@ -52,9 +52,11 @@ type Deed = typeof deed extends fc.Arbitrary<infer T> ? T : never;
 let test: TestDatabase;
 let db: Database;
 let deps: { db: Database; bus: ReturnType<typeof openBus> };
+let worker: GroupSettle;
 beforeAll(async () => {
   test = await createTestDatabase();
   db = openDatabase({ url: test.url, connectionsMax: 8 });
+  worker = new GroupSettle(db);
   deps = { db, bus: openBus({ db, listen: false, onError: () => undefined }) };
 });
 afterAll(async () => {
@@ -94,7 +96,7 @@ async function perform(world: World, one: Deed): Promise<void> {
     case "settle": {
       const run = world.claimed[one.pick % Math.max(1, world.claimed.length)];
       if (run !== undefined)
-        await settle(db, { run, outcome: outcomes[one.outcome] as Outcome, finalEvents: [] });
+        await worker.settle({ run, outcome: outcomes[one.outcome] as Outcome, finalEvents: [] });
       return;
     }
     case "cancel":

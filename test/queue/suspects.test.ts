@@ -5,11 +5,11 @@ import { one } from "../../src/db/query.ts";
 import { cancelRun } from "../../src/queue/cancel.ts";
 import { chargeCrash, lossesMax } from "../../src/queue/crash.ts";
 import { reapOnce } from "../../src/queue/reaper.ts";
-import { settle } from "../../src/queue/settle.ts";
 import { senderOf } from "../support/dead-letters.ts";
 import { expireLeases, makeRun, runById } from "../support/factory.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
 import { accepted, attemptsOf, rowsOf, runtimeWith } from "../support/scenario.ts";
+import { settle } from "../support/settle.ts";
 import { untilEnded } from "../support/watch.ts";
 
 let runtime: TestRuntime;

@@ -7,13 +7,13 @@ import { takeDeliveries } from "../../src/db/queries/webhooks.ts";
 import type { Outcome } from "../../src/domain/outcome.ts";
 import { openMetrics } from "../../src/observe/metrics.ts";
 import { cancelRun } from "../../src/queue/cancel.ts";
-import { settle } from "../../src/queue/settle.ts";
 import { WebhookSender, waitSeconds } from "../../src/webhooks/sender.ts";
 import { senderOf } from "../support/dead-letters.ts";
 import { makeRun } from "../support/factory.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
 import { rowsOf } from "../support/scenario.ts";
+import { settle } from "../support/settle.ts";
 import { untilEnded } from "../support/watch.ts";
 
 const secret = `whsec_${Buffer.from("a secret of twenty-four b").toString("base64")}`;

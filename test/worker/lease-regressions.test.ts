@@ -5,7 +5,6 @@ import { Transient } from "../../src/domain/errors.ts";
 import { setFailpoints } from "../../src/observe/failpoint.ts";
 import { cancelRun } from "../../src/queue/cancel.ts";
 import { reapOnce } from "../../src/queue/reaper.ts";
-import { settle } from "../../src/queue/settle.ts";
 import { expireLeases, makeRun, runById } from "../support/factory.ts";
 import type { TestRuntime } from "../support/runtime.ts";
 import {
@@ -18,6 +17,7 @@ import {
   signal,
   untilRow,
 } from "../support/scenario.ts";
+import { settle } from "../support/settle.ts";
 import { until, untilEnded } from "../support/watch.ts";
 
 afterEach(() => setFailpoints(undefined));

@@ -1,0 +1,91 @@
+import type { Database } from "../db/pool.ts";
+import { promoteNext } from "../db/queries/settle.ts";
+import { finishRuns, holdRuns, lockThreads, type Success } from "../db/queries/settle-group.ts";
+import type { Queryable } from "../db/query.ts";
+import { DatabaseAway } from "../domain/errors.ts";
+import { failpoint } from "../observe/failpoint.ts";
+import { Lane } from "./lane.ts";
+import { type Settlement, settleInTransaction } from "./settle.ts";
+
+const runsPerGroupMax = 64;
+const bytesPerGroupMax = 1_000_000;
+/** A larger state goes alone: others would wait for it, and in an array it costs more. */
+const plainBytesMax = 250_000;
+
+interface Plain extends Success {
+  bytes: number;
+}
+
+/**
+ * Settles the runs of this process. Those that simply went well travel together, in one transaction for all that wait
+ * while the one before is under way; each is answered after its own commit.
+ */
+export class GroupSettle {
+  readonly #db: Database;
+  readonly #lane: Lane<Plain, boolean>;
+
+  constructor(db: Database) {
+    this.#db = db;
+    this.#lane = new Lane<Plain, boolean>({
+      send: (group) => this.#send(group),
+      itemsMax: runsPerGroupMax,
+      bytesMax: bytesPerGroupMax,
+    });
+  }
+
+  /** Throws LeaseLost, having written nothing, when the run has another holder. */
+  async settle(settlement: Settlement): Promise<void> {
+    await failpoint("settle.before");
+    const plain = plainOf(settlement);
+    const together = plain !== undefined && (await this.#lane.join(plain));
+    if (!together) await this.#db.transaction((tx) => settleInTransaction(tx, settlement));
+    await failpoint("settle.after");
+  }
+
+  /** For each, whether it was settled; the others go alone, and learn there what is the matter with them. */
+  async #send(group: Plain[]): Promise<boolean[]> {
+    try {
+      const settled = await this.#db.transaction((tx) => settleTogether(tx, group));
+      return group.map(({ runId }) => settled.has(runId));
+    } catch (error) {
+      if (error instanceof DatabaseAway) throw error;
+      return group.map(() => false);
+    }
+  }
+}
+
+/** What the outcome alone can tell: the row may still say that it is not as simple as that. */
+function plainOf({ run, outcome, finalEvents }: Settlement): Plain | undefined {
+  if (run.kind === "compensation" || outcome.kind !== "success" || outcome.questions.length > 0) return;
+  const { view, graphVersion } = outcome;
+  const values: string | undefined = JSON.stringify(view.values);
+  if (values === undefined) return;
+  const interrupts = JSON.stringify(view.interrupts);
+  const bytes =
+    values.length + interrupts.length + finalEvents.reduce((sum, { data }) => sum + data.length, 0);
+  if (bytes > plainBytesMax) return;
+  const { run_id: runId, epoch, thread_id: threadId } = run;
+  const parkedBy = view.parked ? graphVersion : null;
+  return { runId, epoch, threadId, values, interrupts, parkedBy, finalEvents, bytes };
+}
+
+/** The runs that were settled. Those whose row or thread somebody else has locked are left out, so it never waits. */
+async function settleTogether(tx: Queryable, group: readonly Plain[]): Promise<ReadonlySet<string>> {
+  const [threads, runs] = await Promise.all([
+    lockThreads(tx, { threadIds: group.map(({ threadId }) => threadId) }),
+    holdRuns(tx, { leases: group }),
+  ]);
+  const locked = new Set(threads);
+  const held = new Map(runs.map(({ runId, followed }) => [runId, followed]));
+  const mine = group.filter(({ runId, threadId }) => locked.has(threadId) && held.has(runId));
+  if (mine.length === 0) return new Set();
+  const followed = mine.filter(({ runId }) => held.get(runId));
+  const [ended] = await Promise.all([
+    finishRuns(tx, mine),
+    ...followed.map(({ threadId }) => promoteNext(tx, { threadId })),
+  ]);
+  if (ended.length !== mine.length)
+    throw new Error(`of ${mine.length} runs that were held ${ended.length} ended`);
+  for (const _ of mine) await failpoint("settle.before_commit");
+  return new Set(ended);
+}

@@ -1,0 +1,7 @@
+import type { Database } from "../../src/db/pool.ts";
+import { GroupSettle } from "../../src/queue/group-settle.ts";
+import type { Settlement } from "../../src/queue/settle.ts";
+
+/** As the only worker of its process does. */
+export const settle = (db: Database, settlement: Settlement): Promise<void> =>
+  new GroupSettle(db).settle(settlement);
