@@ -30,7 +30,10 @@ const subjects: Record<string, (threadId: string) => Promise<unknown>> = {
       { configurable: { thread_id: threadId }, durability: "sync" },
     ),
   "Holdfast, whole run": (threadId) =>
-    finished(queue.runtime, request("chat", { messages: [{ type: "human", content: text }] }, threadId)),
+    finished(
+      { ...queue.runtime, creates: queue.creates },
+      request("chat", { messages: [{ type: "human", content: text }] }, threadId),
+    ),
 };
 
 async function converse(turn: () => Promise<unknown>): Promise<Turn[]> {

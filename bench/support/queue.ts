@@ -6,7 +6,7 @@ import { newId, systemAssistantId } from "../../src/domain/ids.ts";
 import { isTerminal } from "../../src/domain/run.ts";
 import { loadRegistry } from "../../src/engine/registry.ts";
 import { openLog } from "../../src/observe/log.ts";
-import { createRun } from "../../src/queue/create.ts";
+import { GroupCreate } from "../../src/queue/group-create.ts";
 import type { CreateRun } from "../../src/queue/request.ts";
 import { openRuntime, type Runtime, startWorker } from "../../src/runtime.ts";
 
@@ -16,6 +16,7 @@ const drainMillis = 2_000;
 
 export interface Queue {
   runtime: Runtime;
+  creates: GroupCreate;
   /** Creates a run on a new thread and waits for its end. */
   run: () => Promise<void>;
   stop(): Promise<void>;
@@ -64,9 +65,11 @@ export async function startQueue(url: string, { slotsMax }: { slotsMax: number }
     webhooks: { secrets: [], allowPrivate: true },
     random: Math.random,
   });
+  const creates = new GroupCreate(runtime.db);
   return {
     runtime,
-    run: () => finished(runtime, request("five", { log: [] })),
+    creates,
+    run: () => finished({ ...runtime, creates }, request("five", { log: [] })),
     async stop() {
       await working.stop(drainMillis);
       await runtime.stop();
@@ -75,10 +78,10 @@ export async function startQueue(url: string, { slotsMax }: { slotsMax: number }
 }
 
 export async function finished(
-  { db, bus }: { db: Database; bus: Runtime["bus"] },
+  { db, bus, creates }: { db: Database; bus: Runtime["bus"]; creates: GroupCreate },
   asked: CreateRun,
 ): Promise<void> {
-  const { run } = await createRun(db, asked);
+  const { run } = await creates.create(asked);
   bus.publish("queue", run.thread_id);
   const { run_id: runId, thread_id: threadId, tenant } = run;
   let rung = false;

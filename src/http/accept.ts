@@ -44,7 +44,8 @@ export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted>
     threadTtl: deps.lifetimes?.thread ?? null,
   };
   await checkFork(deps, thread, request.kwargs);
-  const accepted = await createRun(deps.db, request);
+  // A thread that is there already would make it travel in vain.
+  const accepted = await (thread === undefined ? deps.creates.create(request) : createRun(deps.db, request));
   announceRun(deps.bus, accepted);
   return accepted;
 }

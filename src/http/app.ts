@@ -3,6 +3,7 @@
 // Read next: body.ts (what may come in), accept.ts (how a run is taken on), sse.ts (how its events go out).
 import { Hono } from "hono";
 import { TypescriptSchemas } from "../engine/typescript-schemas.ts";
+import { GroupCreate } from "../queue/group-create.ts";
 import { authenticate } from "./auth.ts";
 import { cors } from "./cors.ts";
 import { answerInTime } from "./deadline.ts";
@@ -61,6 +62,7 @@ export function createApp(given: AppDeps): Hono<HttpEnv> {
   const threadKeys = new ThreadKeys(given.db);
   const deps: HttpDeps = {
     ...given,
+    creates: new GroupCreate(given.db),
     wakes,
     slots,
     threadKeys,

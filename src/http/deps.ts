@@ -8,6 +8,7 @@ import type { Registry } from "../engine/registry.ts";
 import type { TypescriptSchemas } from "../engine/typescript-schemas.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import type { GroupCreate } from "../queue/group-create.ts";
 import type { Access, AuthUser, ProgramAuth } from "./program-auth.ts";
 import type { ProgramUi } from "./program-ui.ts";
 import type { StreamSlots } from "./stream-slots.ts";
@@ -71,6 +72,7 @@ export interface AppDeps {
 
 /** What the routes use. */
 export interface HttpDeps extends AppDeps {
+  creates: GroupCreate;
   /** Wakes the streams of this process. */
   wakes: Wakes;
   slots: StreamSlots;

@@ -14,7 +14,7 @@ export const lockThread = query({
   row: asThread,
 });
 
-interface NewThread {
+export interface NewThread {
   threadId: string;
   tenant: string;
   metadata: unknown;
