@@ -149,9 +149,13 @@ export class FencedSaver extends ReadingSaver {
     const batch = await this.#events.take(ns);
     let committed = false;
     try {
-      const rows = await this.#write(kind, () => statement(batch));
+      const rows = await this.#write(kind, async () => {
+        const written = await statement(batch);
+        // Also when nobody hears of it any more, because the attempt is told to stop in that moment.
+        committed = written.length > 0;
+        return written;
+      });
       if (rows.length === 0) throw new LeaseLost(`a ${kind} was refused: the lease has moved on`);
-      committed = true;
     } finally {
       batch.release(committed);
     }

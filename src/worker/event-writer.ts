@@ -177,15 +177,17 @@ export class EventWriter implements RunEvents {
     if (this.#ready.length === 0) return;
     const { group, run, write } = this.#options;
     const batch = await this.take(null);
-    let committed = false;
+    let committed = batch.events.length === 0;
     try {
+      if (committed) return;
       const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
-      if (batch.events.length > 0) {
-        const item = { ...lease, writes: [], replace: false, batch };
-        const rows = await write(async () => ((await group.write(item)) ? [item.epoch] : []));
-        if (rows.length === 0) throw new LeaseLost("events were refused: the lease has moved on");
-      }
-      committed = true;
+      const item = { ...lease, writes: [], replace: false, batch };
+      const rows = await write(async () => {
+        // Also when nobody hears of it any more, because the attempt is told to stop in that moment.
+        committed = await group.write(item);
+        return committed ? [item.epoch] : [];
+      });
+      if (rows.length === 0) throw new LeaseLost("events were refused: the lease has moved on");
     } finally {
       batch.release(committed);
     }

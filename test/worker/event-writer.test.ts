@@ -1,4 +1,6 @@
+import { emptyCheckpoint } from "@langchain/langgraph-checkpoint";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { FencedSaver } from "../../src/checkpoint/saver.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { Transient } from "../../src/domain/errors.ts";
 import { EventWriter } from "../../src/worker/event-writer.ts";
@@ -59,6 +61,43 @@ it("a step's events are numbered behind all that came before them, however many 
   await events.finish();
   const stored = (await eventsOf(runtime.db, runId)).map(({ event }) => event);
   expect(stored.slice(1_199)).toEqual(["messages", "updates"]);
+});
+
+it("events that were stored while the attempt was told to stop are not stored again", async () => {
+  const events = writer({
+    write: async (statement) => {
+      await statement();
+      throw new Error("told to stop");
+    },
+    onError: () => undefined,
+  });
+  events.ready(token);
+  const stored = async (): Promise<true | undefined> =>
+    (await eventsOf(runtime.db, run.run_id)).length === 1 || undefined;
+  await until(runtime.bus, stored, "the event to be stored");
+  expect(await events.finish()).toEqual([]);
+  expect(await eventsOf(runtime.db, run.run_id)).toHaveLength(1);
+});
+
+it("a step's events that were committed while the attempt was told to stop are not stored again", async () => {
+  const { run_id: runId, thread_id: threadId, epoch } = run;
+  const events = writer();
+  const saver = new FencedSaver({
+    db: runtime.db,
+    holder: { kind: "run", runId, threadId, epoch },
+    group: runtime.group,
+    events,
+    write: async (_kind, statement) => {
+      await statement();
+      throw new Error("told to stop");
+    },
+  });
+  events.held("", { event: "updates", data: "1", step: 0 });
+  const config = { configurable: { thread_id: threadId, checkpoint_ns: "" } };
+  const put = saver.put(config, emptyCheckpoint(), { source: "loop", step: 0, parents: {} }, {});
+  await expect(put).rejects.toThrow("told to stop");
+  expect(await events.finish()).toEqual([]);
+  expect(await eventsOf(runtime.db, runId)).toMatchObject([{ event: "updates" }]);
 });
 
 it("a burst of events is stored whole, though no other event comes", async () => {
