@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => stage.close());
 
 /** As far as this reaches for each: `npm run test:faults` takes the rest. */
-const secondsMax = 50;
+const secondsMax = 40;
 /** On the slowest of machines. */
 const runsMin = 10;
 
