@@ -5,13 +5,8 @@ import { DatabaseAway } from "../domain/errors.ts";
 import { newId } from "../domain/ids.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { type Accepted, createRun } from "./create.ts";
-import { Lane } from "./lane.ts";
+import { Lane, travellerBytesMax } from "./lane.ts";
 import type { CreateRun } from "./request.ts";
-
-const runsPerGroupMax = 64;
-const bytesPerGroupMax = 1_000_000;
-/** A larger input goes alone: others would wait for it, and in an array it costs more. */
-const plainBytesMax = 250_000;
 
 interface Plain extends NewThreadRun {
   bytes: number;
@@ -27,11 +22,7 @@ export class GroupCreate {
 
   constructor(db: Database) {
     this.#db = db;
-    this.#lane = new Lane<Plain, RunRow | "alone">({
-      send: (group) => this.#send(group),
-      itemsMax: runsPerGroupMax,
-      bytesMax: bytesPerGroupMax,
-    });
+    this.#lane = new Lane<Plain, RunRow | "alone">((group) => this.#send(group));
   }
 
   /** Throws what `createRun` throws. */
@@ -70,7 +61,7 @@ function plainOf(request: CreateRun): Plain | undefined {
     threadConfig: request.threadConfig === null ? null : JSON.stringify(request.threadConfig),
   };
   const bytes = Object.values(json).reduce((sum, text) => sum + (text?.length ?? 0), 0);
-  if (bytes > plainBytesMax) return;
+  if (bytes > travellerBytesMax) return;
   const ttl = temporary ? null : (request.threadTtl ?? null);
   return { ...request, ...json, runId: newId(), ttl, key: request.threadKey, bytes };
 }

@@ -4,13 +4,8 @@ import { finishRuns, holdRuns, lockThreads, type Success } from "../db/queries/s
 import type { Queryable } from "../db/query.ts";
 import { DatabaseAway } from "../domain/errors.ts";
 import { failpoint } from "../observe/failpoint.ts";
-import { Lane } from "./lane.ts";
+import { Lane, travellerBytesMax } from "./lane.ts";
 import { type Settlement, settleInTransaction } from "./settle.ts";
-
-const runsPerGroupMax = 64;
-const bytesPerGroupMax = 1_000_000;
-/** A larger state goes alone: others would wait for it, and in an array it costs more. */
-const plainBytesMax = 250_000;
 
 interface Plain extends Success {
   bytes: number;
@@ -26,11 +21,7 @@ export class GroupSettle {
 
   constructor(db: Database) {
     this.#db = db;
-    this.#lane = new Lane<Plain, boolean>({
-      send: (group) => this.#send(group),
-      itemsMax: runsPerGroupMax,
-      bytesMax: bytesPerGroupMax,
-    });
+    this.#lane = new Lane<Plain, boolean>((group) => this.#send(group));
   }
 
   /** Throws LeaseLost, having written nothing, when the run has another holder. */
@@ -63,7 +54,7 @@ function plainOf({ run, outcome, finalEvents }: Settlement): Plain | undefined {
   const interrupts = JSON.stringify(view.interrupts);
   const bytes =
     values.length + interrupts.length + finalEvents.reduce((sum, { data }) => sum + data.length, 0);
-  if (bytes > plainBytesMax) return;
+  if (bytes > travellerBytesMax) return;
   const { run_id: runId, epoch, thread_id: threadId } = run;
   const parkedBy = view.parked ? graphVersion : null;
   return { runId, epoch, threadId, values, interrupts, parkedBy, finalEvents, bytes };

@@ -1,9 +1,10 @@
-interface LaneOptions<Item, Answer> {
-  /** Rejects when none of them was done. One answer for each, in their order. */
-  send: (items: Item[]) => Promise<Answer[]>;
-  itemsMax: number;
-  bytesMax: number;
-}
+const itemsPerGroupMax = 64;
+const bytesPerGroupMax = 1_000_000;
+/** A larger item goes alone: others would wait for it, and in an array it costs more. */
+export const travellerBytesMax = 250_000;
+
+/** Rejects when none of them was done. One answer for each, in their order. */
+type Send<Item, Answer> = (items: Item[]) => Promise<Answer[]>;
 
 /** Two of one thread never travel together; `bytes` is about what one weighs. */
 interface Weighed {
@@ -19,12 +20,12 @@ interface Waiting<Item, Answer> {
 
 /** What comes while a group is under way travels in the next one. One group at a time: alone, nobody waits. */
 export class Lane<Item extends Weighed, Answer> {
-  readonly #options: LaneOptions<Item, Answer>;
+  readonly #sendGroup: Send<Item, Answer>;
   #waiting: Waiting<Item, Answer>[] = [];
   #busy = false;
 
-  constructor(options: LaneOptions<Item, Answer>) {
-    this.#options = options;
+  constructor(send: Send<Item, Answer>) {
+    this.#sendGroup = send;
   }
 
   join(item: Item): Promise<Answer> {
@@ -44,7 +45,7 @@ export class Lane<Item extends Weighed, Answer> {
 
   async #send(group: Waiting<Item, Answer>[]): Promise<void> {
     try {
-      const answers = await this.#options.send(group.map(({ item }) => item));
+      const answers = await this.#sendGroup(group.map(({ item }) => item));
       group.forEach(({ resolve, reject }, n) => {
         const answer = answers[n];
         if (answer === undefined) reject(new Error("a group has given too few answers"));
@@ -57,14 +58,13 @@ export class Lane<Item extends Weighed, Answer> {
 
   /** As many as fit, in the order in which they came. */
   #nextGroup(): Waiting<Item, Answer>[] {
-    const { itemsMax, bytesMax } = this.#options;
     const threads = new Set<string>();
     let bytes = 0;
     const group: Waiting<Item, Answer>[] = [];
     const rest: Waiting<Item, Answer>[] = [];
     for (const each of this.#waiting) {
       const { threadId, bytes: own } = each.item;
-      const full = group.length >= itemsMax || (group.length > 0 && bytes + own > bytesMax);
+      const full = group.length >= itemsPerGroupMax || (group.length > 0 && bytes + own > bytesPerGroupMax);
       if (full || threads.has(threadId)) rest.push(each);
       else {
         threads.add(threadId);

@@ -86,9 +86,11 @@ export class EventWriter implements RunEvents {
 
   async take(checkpointNs: string | null): Promise<EventBatch> {
     if (checkpointNs === null && this.#ready.length === 0) return nothing;
-    // LangGraph's chunks reach us through a few promises; after a turn of the loop, all of this step are here.
-    if (checkpointNs !== null) await nextTurn();
-    if (checkpointNs !== null) await this.#storeBacklog();
+    if (checkpointNs !== null) {
+      // LangGraph's chunks reach us through a few promises; after a turn of the loop, all of this step are here.
+      await nextTurn();
+      await this.#storeBacklog();
+    }
     const done = await this.#lock();
     const belongs = ({ ns }: Held): boolean => checkpointNs !== null && ns.startsWith(checkpointNs);
     const held = this.#held.filter(belongs);

@@ -23,6 +23,7 @@ import {
   rowsOf,
   runtimeWith,
   signal,
+  threadStatus,
   workedThread,
 } from "../support/scenario.ts";
 import { untilEnded } from "../support/watch.ts";
@@ -30,9 +31,6 @@ import { untilEnded } from "../support/watch.ts";
 const tenant = "default";
 const open = { status: "open", decision: null };
 const going = { input: null, stream_mode: ["values" as const] };
-
-const threadStatus = async (runtime: TestRuntime): Promise<unknown> =>
-  (await rowsOf(runtime, "select status from holdfast.threads"))[0]?.status;
 
 /** Answers the thread's question (again) and works until the run has ended. */
 async function answered(runtime: TestRuntime, threadId: string, graphId = "approval"): Promise<RunRow> {

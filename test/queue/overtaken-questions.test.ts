@@ -16,15 +16,13 @@ import {
   rowsOf,
   runtimeWith,
   signal,
+  threadStatus,
   workedThread,
 } from "../support/scenario.ts";
 import { untilEnded } from "../support/watch.ts";
 
 const tenant = "default";
 const input = (...log: string[]) => ({ input: { log }, stream_mode: ["values" as const] });
-const threadStatus = async (runtime: TestRuntime): Promise<unknown> =>
-  (await rowsOf(runtime, "select status from holdfast.threads"))[0]?.status;
-
 /** Asks; told to `go`, it takes a step and then does what `second` does. */
 const graphWith = (second: () => Promise<never>) =>
   new StateGraph(LogState)
@@ -36,6 +34,16 @@ const graphWith = (second: () => Promise<never>) =>
     .addEdge("ask", END)
     .addEdge("second", END)
     .compile();
+
+/** The same, whose second step says that it has begun and never ends. */
+function holding() {
+  const begun = signal();
+  const graph = graphWith(() => {
+    begun.give();
+    return new Promise<never>(() => undefined);
+  });
+  return { graph, begun };
+}
 
 describe("a question that a later run has left behind by a step of its own", () => {
   it("is asked no more when that run dies", async () => {
@@ -52,12 +60,7 @@ describe("a question that a later run has left behind by a step of its own", () 
   });
 
   it.each(["cancelled", "deleted"])("is asked no more when that run is %s in the middle", async (how) => {
-    const begun = signal();
-    const never = new Promise<never>(() => undefined);
-    const graph = graphWith(() => {
-      begun.give();
-      return never;
-    });
+    const { graph, begun } = holding();
     const runtime = await runtimeWith(graph);
     const threadId = await workedThread(runtime, { kwargs: input() });
     runtime.work();
@@ -73,12 +76,7 @@ describe("a question that a later run has left behind by a step of its own", () 
   });
 
   it("is asked no more when that run is cancelled while it waits for another attempt", async () => {
-    const begun = signal();
-    const never = new Promise<never>(() => undefined);
-    const graph = graphWith(() => {
-      begun.give();
-      return never;
-    });
+    const { graph, begun } = holding();
     const runtime = await runtimeWith(graph);
     const threadId = await workedThread(runtime, { kwargs: input() });
     const { stop } = runtime.work();

@@ -70,6 +70,10 @@ export async function rowsOf(
 export const questionsOf = (runtime: { db: Queryable }): Promise<Record<string, unknown>[]> =>
   rowsOf(runtime, "select status, decision from holdfast.escalations order by created_at, ordinal");
 
+/** Of the only thread there is. */
+export const threadStatus = async (runtime: { db: Queryable }): Promise<unknown> =>
+  (await rowsOf(runtime, "select status from holdfast.threads"))[0]?.status;
+
 export const attemptsOf = async (runtime: { db: Queryable }, runId: string): Promise<unknown[]> =>
   (
     await rowsOf(runtime, "select outcome from holdfast.run_attempts where run_id = $1 order by epoch", runId)
