@@ -1,17 +1,15 @@
+import { type Fits, Lane } from "../db/lane.ts";
 import type { Database } from "../db/pool.ts";
 import { type GroupItem, writeGroup } from "../db/queries/checkpoint-groups.ts";
-import { DatabaseAway } from "../domain/errors.ts";
 
 /** Statements under way at a time. A thread's writes always take the same lane, so they keep their order. */
 const lanesTotal = 2;
 const itemsPerGroupMax = 128;
 const bytesPerGroupMax = 4_000_000;
 
-interface Waiting {
+interface Weighed {
   item: GroupItem;
   bytes: number;
-  resolve(written: boolean): void;
-  reject(error: unknown): void;
 }
 
 /**
@@ -19,89 +17,41 @@ interface Waiting {
  * next one. A caller is answered when its own rows are committed; false when its lease is gone.
  */
 export class GroupCommit {
-  readonly #lanes: Lane[];
+  readonly #lanes: Lane<Weighed, boolean>[];
 
   constructor(db: Database) {
-    this.#lanes = Array.from({ length: lanesTotal }, () => new Lane(db));
+    const send = async (group: Weighed[]): Promise<boolean[]> => {
+      const items = group.map(({ item }) => item);
+      const written = new Set(await writeGroup(db, items));
+      return items.map((_, n) => written.has(n));
+    };
+    this.#lanes = Array.from({ length: lanesTotal }, () => new Lane({ fits: roomForWrites, send }));
   }
 
   write(item: GroupItem): Promise<boolean> {
     const lane = this.#lanes[laneOf(item.threadId)];
     if (lane === undefined) throw new Error("there is no lane");
-    return lane.write(item);
+    return lane.join({ item, bytes: bytesOf(item) });
   }
 }
 
-class Lane {
-  readonly #db: Database;
-  #waiting: Waiting[] = [];
-  #busy = false;
-
-  constructor(db: Database) {
-    this.#db = db;
-  }
-
-  write(item: GroupItem): Promise<boolean> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, bytes: bytesOf(item), resolve, reject });
-      if (!this.#busy) void this.#work();
-    });
-  }
-
-  async #work(): Promise<void> {
-    this.#busy = true;
-    // What other runs write in this turn of the loop comes along.
-    await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const { group, rest } = firstGroup(this.#waiting);
-      this.#waiting = rest;
-      await this.#send(group);
-    }
-    this.#busy = false;
-  }
-
-  async #send(group: Waiting[]): Promise<void> {
-    try {
-      const written = new Set(
-        await writeGroup(
-          this.#db,
-          group.map(({ item }) => item),
-        ),
-      );
-      group.forEach(({ resolve }, n) => {
-        resolve(written.has(n));
-      });
-    } catch (error) {
-      // One value that Postgres refuses must fail its own caller only. A database that is away fails them all.
-      if (group.length === 1 || error instanceof DatabaseAway) for (const { reject } of group) reject(error);
-      else for (const waiting of group) await this.#send([waiting]);
-    }
-  }
-}
-
-/** As many as fit. A run's replacing write travels without other writes of it: one statement cannot do both. */
-function firstGroup(waiting: readonly Waiting[]): { group: Waiting[]; rest: Waiting[] } {
-  const group: Waiting[] = [];
-  const rest: Waiting[] = [];
+/** A run's replacing write travels without other writes of it: one statement cannot do both. */
+function roomForWrites(): Fits<Weighed> {
   const runs = new Map<string, "kept" | "replaced" | "later">();
-  let bytes = 0;
-  for (const each of waiting) {
-    const { item } = each;
-    const before = runs.get(item.runId);
-    const replaces = item.replace;
-    const full =
-      group.length >= itemsPerGroupMax || (group.length > 0 && bytes + each.bytes > bytesPerGroupMax);
+  let [items, bytes] = [0, 0];
+  return ({ item: { runId, replace }, bytes: own }) => {
+    const before = runs.get(runId);
+    const full = items >= itemsPerGroupMax || (items > 0 && bytes + own > bytesPerGroupMax);
     // Once one of a run's writes has to wait, all behind it do: its order is kept.
-    if (full || before === "later" || before === "replaced" || (replaces && before === "kept")) {
-      runs.set(item.runId, "later");
-      rest.push(each);
-      continue;
+    if (full || before === "later" || before === "replaced" || (replace && before === "kept")) {
+      runs.set(runId, "later");
+      return false;
     }
-    runs.set(item.runId, replaces ? "replaced" : "kept");
-    bytes += each.bytes;
-    group.push(each);
-  }
-  return { group, rest };
+    runs.set(runId, replace ? "replaced" : "kept");
+    items += 1;
+    bytes += own;
+    return true;
+  };
 }
 
 function bytesOf({ batch, put, writes }: GroupItem): number {

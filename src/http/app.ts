@@ -1,6 +1,7 @@
 // The front door: the Agent Server API and our own routes, as a Hono app. It parses, calls one function and maps
 // errors once; it never runs a graph's nodes for a run and holds no state that another process would miss.
 // Read next: body.ts (what may come in), accept.ts (how a run is taken on), sse.ts (how its events go out).
+
 import { Hono } from "hono";
 import { TypescriptSchemas } from "../engine/typescript-schemas.ts";
 import { GroupCreate } from "../queue/group-create.ts";
@@ -8,6 +9,7 @@ import { authenticate } from "./auth.ts";
 import { cors } from "./cors.ts";
 import { answerInTime } from "./deadline.ts";
 import type { AppDeps, HttpDeps, HttpEnv } from "./deps.ts";
+import { Ends } from "./ends.ts";
 import { Refused, toResponse } from "./errors.ts";
 import { refuseUnasked } from "./guard.ts";
 import { resolveThreadKey } from "./keyed-path.ts";
@@ -29,6 +31,7 @@ import { threadRoutes } from "./routes/threads.ts";
 import { uiRoutes } from "./routes/ui.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
 import { StreamSlots } from "./stream-slots.ts";
+import { SystemAssistants } from "./system-assistants.ts";
 import { ThreadKeys } from "./thread-keys.ts";
 import { Wakes } from "./wake.ts";
 
@@ -63,6 +66,8 @@ export function createApp(given: AppDeps): Hono<HttpEnv> {
   const deps: HttpDeps = {
     ...given,
     creates: new GroupCreate(given.db),
+    systemAssistants: new SystemAssistants(),
+    ends: new Ends(given.db),
     wakes,
     slots,
     threadKeys,

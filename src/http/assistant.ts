@@ -48,7 +48,9 @@ export async function assistantForRun(
   principal: Principal,
   id: string,
 ): Promise<AssistantRow> {
-  const assistant = await findAssistant(deps, { id, tenant: principal.tenant });
+  const known = deps.systemAssistants.find(id);
+  const assistant = known ?? (await findAssistant(deps, { id, tenant: principal.tenant }));
+  if (known === undefined) deps.systemAssistants.remember(assistant);
   if (!assistant.system && principal.access !== undefined) {
     const access = await ask(principal, "assistants:read", { assistant_id: assistant.assistant_id });
     if (!passes(assistant.metadata, access)) throw new NotFound("Assistant not found");

@@ -9,9 +9,11 @@ import type { TypescriptSchemas } from "../engine/typescript-schemas.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { GroupCreate } from "../queue/group-create.ts";
+import type { Ends } from "./ends.ts";
 import type { Access, AuthUser, ProgramAuth } from "./program-auth.ts";
 import type { ProgramUi } from "./program-ui.ts";
 import type { StreamSlots } from "./stream-slots.ts";
+import type { SystemAssistants } from "./system-assistants.ts";
 import type { ThreadKeys } from "./thread-keys.ts";
 import type { Wakes } from "./wake.ts";
 
@@ -73,6 +75,9 @@ export interface AppDeps {
 /** What the routes use. */
 export interface HttpDeps extends AppDeps {
   creates: GroupCreate;
+  systemAssistants: SystemAssistants;
+  /** Where those who wait for runs look whether they have ended. */
+  ends: Ends;
   /** Wakes the streams of this process. */
   wakes: Wakes;
   slots: StreamSlots;

@@ -1,6 +1,4 @@
-import { escalationsOfThread } from "../db/queries/escalations.ts";
-import type { RunRow } from "../db/queries/rows.ts";
-import { getRun } from "../db/queries/runs.ts";
+import type { RunEnd, RunName } from "../db/queries/run-ends.ts";
 import { getThread } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import { classify } from "../domain/classify.ts";
@@ -12,42 +10,31 @@ import { pulled } from "./pulled.ts";
 /** Proxies close connections that stay silent; JSON allows line breaks in front. */
 const keepAliveMillis = 1_000;
 
-export interface RunName {
-  runId: string;
-  threadId: string;
-  tenant: string;
+type Waiting = Pick<HttpDeps, "ends" | "wakes" | "config">;
+
+/** Resolves when the run has ended or is gone, or when the signal aborts first. */
+export async function waitForEnd(deps: Waiting, name: RunName, signal: AbortSignal): Promise<void> {
+  for await (const end of untilEnd(deps, name, signal)) if (end !== "not yet") return;
 }
 
-/** The run when it has ended; undefined when it is gone, or when the signal aborts first. */
-export async function waitForEnd(
-  deps: Pick<HttpDeps, "db" | "wakes" | "config">,
+/** How the run has ended, or that it is gone; before that a sign of life now and then. */
+async function* untilEnd(
+  { ends, wakes, config }: Waiting,
   name: RunName,
   signal: AbortSignal,
-): Promise<RunRow | undefined> {
-  for await (const run of untilEnd(deps, name, signal)) {
-    if (run !== "not yet") return run;
-  }
-  return undefined;
-}
-
-/** The run when it has ended, undefined when it is gone; before that a sign of life now and then. */
-async function* untilEnd(
-  { db, wakes, config }: Pick<HttpDeps, "db" | "wakes" | "config">,
-  { runId, threadId, tenant }: RunName,
-  signal: AbortSignal,
-): AsyncGenerator<RunRow | undefined | "not yet"> {
-  const wake = wakes.on({ kind: "end", id: runId });
+): AsyncGenerator<RunEnd | "gone" | "not yet"> {
+  const wake = wakes.on({ kind: "end", id: name.runId });
   try {
     while (!signal.aborted) {
-      const run = await getRun(db, { runId, threadId, tenant }).then(one, orAway);
-      if (run === undefined || (run !== "away" && isTerminal(run.status))) {
-        yield run;
+      const end = await ends.look(name).catch(orAway);
+      if (end === "gone" || (end !== "away" && isTerminal(end.status))) {
+        yield end;
         return;
       }
-      const millis = run === "away" ? config.pollMillis : keepAliveMillis;
+      const millis = end === "away" ? config.pollMillis : keepAliveMillis;
       while (!(await wake.wait(millis, signal)) && !signal.aborted) {
         yield "not yet";
-        if (run === "away") break;
+        if (end === "away") break;
       }
     }
   } finally {
@@ -74,9 +61,9 @@ export function respondAtEnd(
 }
 
 async function* linesThenValues(deps: HttpDeps, name: RunName, signal: AbortSignal): AsyncGenerator<string> {
-  for await (const run of untilEnd(deps, name, signal)) {
-    if (run === "not yet") yield "\n";
-    else yield await finalValues(deps, name, run);
+  for await (const end of untilEnd(deps, name, signal)) {
+    if (end === "not yet") yield "\n";
+    else yield await finalValues(deps, name, end);
   }
 }
 
@@ -84,27 +71,20 @@ async function* linesThenValues(deps: HttpDeps, name: RunName, signal: AbortSign
 async function finalValues(
   { db }: HttpDeps,
   { threadId, tenant }: RunName,
-  run: RunRow | undefined,
+  end: RunEnd | "gone",
 ): Promise<string> {
-  if (run === undefined) return failure("Cancelled", "the run was rolled back or deleted");
-  if (run.status === "error" || run.status === "timeout") {
-    return failure(run.error?.name ?? "Error", run.error?.message ?? "the run failed");
+  if (end === "gone") return failure("Cancelled", "the run was rolled back or deleted");
+  if (end.status === "error" || end.status === "timeout") {
+    return failure(end.error?.name ?? "Error", end.error?.message ?? "the run failed");
   }
-  if (run.status === "interrupted") {
+  if (end.status === "interrupted") {
     const thread = one(await getThread(db, { threadId, tenant }));
     return thread?.values ?? "null";
   }
-  const output = run.output ?? "null";
-  const asked = (await escalationsOfThread(db, { threadId })).filter(
-    (question) => question.run_id === run.run_id,
-  );
-  if (asked.length === 0) return output;
+  const output = end.output ?? "null";
+  if (end.asked === null) return output;
   const values = JSON.parse(output) as Record<string, unknown> | null;
-  const __interrupt__ = asked.map((question) => ({
-    id: question.interrupt_id,
-    value: JSON.parse(question.payload) as unknown,
-  }));
-  return JSON.stringify({ ...values, __interrupt__ });
+  return JSON.stringify({ ...values, __interrupt__: JSON.parse(end.asked) as unknown });
 }
 
 const failure = (error: string, message: string): string => JSON.stringify({ __error__: { error, message } });

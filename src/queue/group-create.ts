@@ -1,3 +1,4 @@
+import { Lane } from "../db/lane.ts";
 import type { Database } from "../db/pool.ts";
 import { insertRunsOnNewThreads, type NewThreadRun } from "../db/queries/create-group.ts";
 import type { RunRow } from "../db/queries/rows.ts";
@@ -5,8 +6,8 @@ import { DatabaseAway } from "../domain/errors.ts";
 import { newId } from "../domain/ids.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { type Accepted, createRun } from "./create.ts";
-import { Lane, travellerBytesMax } from "./lane.ts";
 import type { CreateRun } from "./request.ts";
+import { roomForTravellers, travellerBytesMax } from "./travellers.ts";
 
 interface Plain extends NewThreadRun {
   bytes: number;
@@ -22,7 +23,10 @@ export class GroupCreate {
 
   constructor(db: Database) {
     this.#db = db;
-    this.#lane = new Lane<Plain, RunRow | "alone">((group) => this.#send(group));
+    this.#lane = new Lane<Plain, RunRow | "alone">({
+      fits: roomForTravellers,
+      send: (group) => this.#send(group),
+    });
   }
 
   /** Throws what `createRun` throws. */

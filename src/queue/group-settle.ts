@@ -1,11 +1,12 @@
+import { Lane } from "../db/lane.ts";
 import type { Database } from "../db/pool.ts";
 import { promoteNext } from "../db/queries/settle.ts";
 import { finishRuns, holdRuns, lockThreads, type Success } from "../db/queries/settle-group.ts";
 import type { Queryable } from "../db/query.ts";
 import { DatabaseAway } from "../domain/errors.ts";
 import { failpoint } from "../observe/failpoint.ts";
-import { Lane, travellerBytesMax } from "./lane.ts";
 import { type Settlement, settleInTransaction } from "./settle.ts";
+import { roomForTravellers, travellerBytesMax } from "./travellers.ts";
 
 interface Plain extends Success {
   bytes: number;
@@ -21,7 +22,7 @@ export class GroupSettle {
 
   constructor(db: Database) {
     this.#db = db;
-    this.#lane = new Lane<Plain, boolean>((group) => this.#send(group));
+    this.#lane = new Lane<Plain, boolean>({ fits: roomForTravellers, send: (group) => this.#send(group) });
   }
 
   /** Throws LeaseLost, having written nothing, when the run has another holder. */

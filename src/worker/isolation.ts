@@ -31,6 +31,8 @@ interface Options {
 
 /** Processes for suspects, each about as large as a worker: a second one when a first is not enough. */
 const childrenMax = 2;
+/** News of the queue come with every run, suspects seldom: they are looked for at most so often. */
+const lookMillisMin = 250;
 /** A child without work goes after this long. */
 const idleMillisMax = 60_000;
 const databaseRestMillis = 500;
@@ -151,9 +153,10 @@ export class Isolation {
     bus.publish("queue", thread_id);
   }
 
-  /** Until a notification or the poll interval; not at all when there was news since `seen`. */
+  /** A while, then until a notification or the poll interval; no longer than the while when there was news since `seen`. */
   async #idle(seen: number): Promise<void> {
     const { signal } = this.#stopping;
+    await sleep(lookMillisMin, undefined, { signal }).catch(() => undefined);
     if (seen !== this.#news || signal.aborted) return;
     const timer = new AbortController();
     const woken = new Promise<void>((resolve) => this.#wakes.add(resolve));

@@ -2,7 +2,7 @@
 // a failure means and never speaks HTTP. Read next: held-runs.ts, attempt-runner.ts, then src/engine/attempt.ts.
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { claimNext, claimSuspect, nextDue } from "../db/queries/claim.ts";
+import { claimFour, claimNext, claimSuspect, claimTwo, nextDue } from "../db/queries/claim.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one } from "../db/query.ts";
 import type { WorkerDeps } from "./deps.ts";
@@ -73,22 +73,24 @@ export class Worker implements AsyncDisposable {
       }
       this.#woken = false;
       const since = performance.now();
-      const run = await this.#claim();
-      if (run === "database away")
+      const runs = await this.#claim();
+      if (runs === "database away")
         await sleep(databaseRestMillis, undefined, { signal }).catch(() => undefined);
-      else if (run === undefined) await this.#idle();
-      else void this.#held.begin(run, since);
+      else if (runs.length === 0) await this.#idle();
+      else for (const run of runs) void this.#held.begin(run, since);
     }
   }
 
-  // One at a time: a run lasts seconds, a claim a millisecond; a batch would hold leases on work that has no slot.
-  async #claim(): Promise<RunRow | undefined | "database away"> {
+  /** Only what there are slots for, and few of them: a run that is held here could be at work in another worker. */
+  async #claim(): Promise<RunRow[] | "database away"> {
     const { db, registry, log } = this.#deps;
-    const { workerId, leaseSeconds, claimsSuspects } = this.#options;
+    const { workerId, leaseSeconds, claimsSuspects, slotsMax } = this.#options;
+    const free = slotsMax - this.#held.size;
+    const claimRuns = free >= 4 ? claimFour : free >= 2 ? claimTwo : claimNext;
     const claim = { workerId, graphIds: registry.graphIds, leaseSeconds };
     try {
-      const run = one(await claimNext(db, claim));
-      return run === undefined && claimsSuspects ? one(await claimSuspect(db, claim)) : run;
+      const runs = await claimRuns(db, claim);
+      return runs.length === 0 && claimsSuspects ? await claimSuspect(db, claim) : runs;
     } catch (error) {
       log.warn({ error }, "no run could be claimed");
       return "database away";

@@ -2,6 +2,7 @@ import type { Client } from "@langchain/langgraph-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { threadsPerDeleteMax } from "../../src/http/assistant-threads.ts";
 import { makeRun } from "../support/factory.ts";
+import { countingStatements } from "../support/statements.ts";
 import { startTwoTenants, type TwoTenants } from "../support/two-tenants.ts";
 
 let t: TwoTenants;
@@ -21,6 +22,16 @@ const toldBy = async (assistantId: string, threadId: string | null, payload: obj
     .told;
 
 describe("a run", () => {
+  it("of a graph's own assistant does not read it each time", async () => {
+    const run = () => mine.runs.wait(null, "told", { input: {} });
+    await run();
+    const { counts, stop } = countingStatements(runtime.db);
+    for (let n = 0; n < 3; n += 1) await run();
+    stop();
+    expect(counts.get("assistant.get")).toBeUndefined();
+    expect(counts.get("run.insert_many")).toBe(3);
+  });
+
   it("gets its assistant's graph, config, context and metadata, and its own before these", async () => {
     const { assistant_id: id } = await mine.assistants.create({
       ...told,

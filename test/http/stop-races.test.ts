@@ -38,7 +38,7 @@ describe("a stop that races the start of its run", () => {
     const { query } = runtime.db;
     runtime.db.query = async (statement) => {
       const result = await query(statement);
-      if (statement.text.includes("/* claim.next */") && result.rows.length > 0) {
+      if (statement.text.includes("/* claim.next") && result.rows.length > 0) {
         await cancelRun(runtime, { tenant, threadId: thread_id, runId: run_id, action: "interrupt" });
       }
       return result;

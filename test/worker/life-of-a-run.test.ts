@@ -8,6 +8,7 @@ import type { CreateRun } from "../../src/queue/request.ts";
 import { pruneOnce, scheduleOnce, temporarySecondsMax } from "../../src/queue/scheduler.ts";
 import { expireLeases, makeRun, runById, runRequest } from "../support/factory.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
+import { countingStatements } from "../support/statements.ts";
 import { eventsOf, until, untilEnded } from "../support/watch.ts";
 
 let runtime: TestRuntime;
@@ -38,6 +39,25 @@ const attemptsOf = async (runId: string) =>
       values: [runId],
     })
   ).rows;
+
+describe("a worker", () => {
+  it("claims several runs at once, the oldest first, and never more than it has slots for", async () => {
+    const runs: RunRow[] = [];
+    const kwargs: CreateRun["kwargs"] = { input: { wait: 600_000 }, stream_mode: ["values"] };
+    for (let n = 0; n < 6; n += 1) runs.push(await accepted({ graphId: "steps", kwargs }));
+    const { counts, stop } = countingStatements(runtime.db);
+    const { worker } = runtime.work({ slotsMax: 3 });
+    await until(runtime.bus, async () => (worker.activeRuns === 3 ? true : undefined), "three runs at work");
+    const { rows } = await runtime.db.query({
+      text: "select run_id from holdfast.runs where status = 'running' order by seq",
+      values: [],
+    });
+    expect(rows.map(({ run_id }) => run_id)).toEqual(runs.slice(0, 3).map(({ run_id }) => run_id));
+    expect(counts.get("claim.next_2")).toBe(1);
+    expect(counts.get("claim.next")).toBe(1);
+    stop();
+  });
+});
 
 describe("a run that fails", () => {
   it("transiently is tried five times, with waits of 2, 4, 8 and 16 s, and ends exhausted", async () => {

@@ -1,16 +1,16 @@
-// Taking a run and keeping it. The claim below reads one row of the queue, and asks beside that whether its thread has checkpoints.
+// Taking runs and keeping them. A claim reads the first rows of the queue, and asks beside that whether their threads have checkpoints.
 import { query } from "../query.ts";
 import { asRun, runColumns } from "./rows.ts";
 
 // As the queue's indexes say it. With the bare column the planner may sort all heads of threads instead, by another index,
 // whenever its statistics are older than the queue. So the second look at the row goes by its key alone.
 const waits = "status || '' = 'queued'";
-const claiming = (which: "suspect" | "not suspect"): string => `
+const claiming = (which: "suspect" | "not suspect", limit: number): string => `
 with next as (
   select run_id from holdfast.runs
    where ${waits} and ${which} and available_at <= (select holdfast.now()) and graph_id = any($2::text[])
    order by priority desc, available_at, seq
-   limit 1
+   limit ${limit}
    for update skip locked
 )
 update holdfast.runs r
@@ -27,20 +27,25 @@ interface Claim {
   leaseSeconds: number;
 }
 
-/** At most one row: the first due run of the graphs this worker knows, suspects left out. */
-export const claimNext = query({
-  name: "claim.next",
-  prepared: true,
-  text: claiming("not suspect"),
-  values: (p: Claim) => [p.workerId, p.graphIds, p.leaseSeconds],
-  row: asRun,
-});
+/** At most so many rows: the first due runs of the graphs this worker knows, suspects left out. */
+const claimUpTo = (limit: number, name: string) =>
+  query({
+    name,
+    prepared: true,
+    text: claiming("not suspect", limit),
+    values: (p: Claim) => [p.workerId, p.graphIds, p.leaseSeconds],
+    row: asRun,
+  });
+
+export const claimNext = claimUpTo(1, "claim.next");
+export const claimTwo = claimUpTo(2, "claim.next_2");
+export const claimFour = claimUpTo(4, "claim.next_4");
 
 /** The same among the suspects: runs that two workers died under, which are run alone. */
 export const claimSuspect = query({
   name: "claim.suspect",
   prepared: true,
-  text: claiming("suspect"),
+  text: claiming("suspect", 1),
   values: (p: Claim) => [p.workerId, p.graphIds, p.leaseSeconds],
   row: asRun,
 });

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { lastSeq } from "../../db/queries/events.ts";
 import type { RunRow } from "../../db/queries/rows.ts";
+import type { RunName } from "../../db/queries/run-ends.ts";
 import { getRun, listRuns, openRunsOf } from "../../db/queries/runs.ts";
 import { one } from "../../db/query.ts";
 import { NotFound } from "../../domain/errors.ts";
@@ -23,7 +24,7 @@ import {
   runBody,
 } from "../schemas/run.ts";
 import { positionOf, streamRun } from "../sse.ts";
-import { type RunName, respondAtEnd, waitForEnd } from "../wait.ts";
+import { respondAtEnd, waitForEnd } from "../wait.ts";
 import { threadOf } from "./threads.ts";
 
 /** Runs of a thread, and runs that bring their own (`/runs…`): the same handlers, with or without a thread id. */
