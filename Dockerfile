@@ -13,4 +13,4 @@ WORKDIR /app
 COPY --from=build /app ./
 USER node
 EXPOSE 8123
-CMD ["node", "dist/src/main.js", "serve"]
+CMD ["node", "--max-semi-space-size=64", "dist/src/main.js", "serve"]

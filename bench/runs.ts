@@ -43,6 +43,8 @@ const holdfast = await startHoldfast({
   LANGGRAPH_JSON: "bench/langgraph.json",
   WORKER_SLOTS: String(concurrency),
   DATABASE_CONNECTIONS: "20",
+  // As `npm start` starts it.
+  NODE_OPTIONS: "--max-semi-space-size=64",
 });
 const devServer = await startDevServer(concurrency);
 const rivals = await startRivals(arena.url);

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { MiddlewareHandler } from "hono";
 import type { HttpDeps, HttpEnv } from "./deps.ts";
 import { Refused } from "./errors.ts";
@@ -30,7 +29,9 @@ export function answerInTime({ db }: Pick<HttpDeps, "db">): MiddlewareHandler<Ht
 
 /** What the promise gives; undefined when that takes longer. */
 async function within<T>(promise: Promise<T>, millis: number): Promise<T | undefined> {
-  const stop = new AbortController();
-  const late = sleep(millis, undefined, { signal: stop.signal }).catch(() => undefined);
-  return Promise.race([promise, late]).finally(() => stop.abort());
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), millis);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

@@ -26,7 +26,7 @@ export function pulled(
     clearTimeout(stall);
     if (closed) return;
     closed = true;
-    gone.abort();
+    gone.abort("over");
     onClose?.();
   };
   onOpen?.();

@@ -67,15 +67,15 @@ async function* frames(
         seq = page.events.at(-1)?.seq ?? seq;
         behind = page.more;
         yield page.events.map(frame).join("");
-        if (page.ended && !page.more) return;
-      } else if (page?.ended) {
-        // At the end of what there was, as after a rollback, the client has missed nothing.
-        if (page.gone && behind) yield frame({ event: "error", data: goneError });
-        return;
-      } else {
-        const away = page === undefined;
-        for await (const _ of untilNews(deps, { wake, beat, signal, away })) yield heartbeat;
+      } else if (page?.gone && behind) {
+        // At the end of what there was, as after a rollback, the client would have missed nothing.
+        yield frame({ event: "error", data: goneError });
       }
+      if (page?.more) continue;
+      if (page?.ended) return;
+      // What came while the page was read has woken us already.
+      const away = page === undefined;
+      for await (const _ of untilNews(deps, { wake, beat, signal, away })) yield heartbeat;
     }
   } finally {
     wake.close();

@@ -1,5 +1,3 @@
-import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
 import { RunControl } from "@langchain/langgraph";
 import pRetry from "p-retry";
 import type { WriteKind } from "../checkpoint/saver.ts";
@@ -142,19 +140,34 @@ export class AttemptRunner {
         write: (kind, statement) => this.#write(kind, statement),
       }),
     );
-    const over = new AbortController();
-    return Promise.race([hosted, this.#abandoned(over.signal)]).finally(() => {
-      over.abort();
+    const { abandoned, over } = this.#patience();
+    return Promise.race([hosted, abandoned]).finally(() => {
+      over();
       this.#limits?.stop();
     });
   }
 
-  async #abandoned(over: AbortSignal): Promise<never> {
+  /** Rejects when graph code goes on for too long after it was told to end. */
+  #patience(): { abandoned: Promise<never>; over: () => void } {
     const { signal } = this.#abort;
-    if (!signal.aborted) await once(signal, "abort", { signal: over });
-    await sleep(abandonMillisMax, undefined, { ref: false, signal: over });
-    this.#deps.log.warn({ run_id: this.#run.run_id }, "graph code does not stop: it is left to itself");
-    throw signal.reason;
+    let timer: NodeJS.Timeout | undefined;
+    let told: () => void = () => undefined;
+    const abandoned = new Promise<never>((_, reject) => {
+      told = () => {
+        timer = setTimeout(() => {
+          this.#deps.log.warn({ run_id: this.#run.run_id }, "graph code does not stop: it is left to itself");
+          reject(signal.reason);
+        }, abandonMillisMax);
+        timer.unref();
+      };
+    });
+    if (signal.aborted) told();
+    else signal.addEventListener("abort", told, { once: true });
+    const over = (): void => {
+      signal.removeEventListener("abort", told);
+      clearTimeout(timer);
+    };
+    return { abandoned, over };
   }
 
   async #failed(thrown: unknown, events: EventWriter | undefined): Promise<AttemptEnd | null> {
@@ -193,6 +206,14 @@ export class AttemptRunner {
 
   /** Every statement of ours may be repeated: when the answer was lost, the second one finds the first one's rows. */
   async #repeat<T>(statement: () => Promise<T>, signal: AbortSignal | null): Promise<T> {
+    signal?.throwIfAborted();
+    try {
+      const result = await statement();
+      signal?.throwIfAborted();
+      return result;
+    } catch (error) {
+      if (!isDatabaseAway(error)) throw error;
+    }
     return pRetry(statement, {
       retries: repeatsMax,
       minTimeout: 50,

@@ -73,24 +73,28 @@ export class Worker implements AsyncDisposable {
       }
       this.#woken = false;
       const since = performance.now();
-      const runs = await this.#claim();
-      if (runs === "database away")
+      const claimed = await this.#claim();
+      if (claimed === "database away") {
         await sleep(databaseRestMillis, undefined, { signal }).catch(() => undefined);
-      else if (runs.length === 0) await this.#idle();
-      else for (const run of runs) void this.#held.begin(run, since);
+        continue;
+      }
+      for (const run of claimed.runs) void this.#held.begin(run, since);
+      if (!claimed.more) await this.#idle();
     }
   }
 
   /** Only what there are slots for, and few of them: a run that is held here could be at work in another worker. */
-  async #claim(): Promise<RunRow[] | "database away"> {
+  async #claim(): Promise<{ runs: RunRow[]; more: boolean } | "database away"> {
     const { db, registry, log } = this.#deps;
     const { workerId, leaseSeconds, claimsSuspects, slotsMax } = this.#options;
     const free = slotsMax - this.#held.size;
-    const claimRuns = free >= 4 ? claimFour : free >= 2 ? claimTwo : claimNext;
+    const [claimRuns, asked] = free >= 4 ? [claimFour, 4] : free >= 2 ? [claimTwo, 2] : [claimNext, 1];
     const claim = { workerId, graphIds: registry.graphIds, leaseSeconds };
     try {
       const runs = await claimRuns(db, claim);
-      return runs.length === 0 && claimsSuspects ? await claimSuspect(db, claim) : runs;
+      if (runs.length > 0 || !claimsSuspects) return { runs, more: runs.length === asked };
+      const suspects = await claimSuspect(db, claim);
+      return { runs: suspects, more: suspects.length > 0 };
     } catch (error) {
       log.warn({ error }, "no run could be claimed");
       return "database away";

@@ -66,6 +66,24 @@ it("many idle streams cost one statement for each poll, and hear without notific
   await Promise.all(streams.map(({ leave }) => leave()));
 });
 
+it("a stream reads its run once for each news", async () => {
+  await t.close();
+  t = await openTestApp({ pollMillis: 600_000 });
+  const { threadId, runId } = await queuedRun();
+  const tell = async (news: string): Promise<void> => {
+    await appendEvents(t.db, { runId, attempt: 1, events: [{ event: "custom", data: `"${news}"` }] });
+    t.bus.publish("events", runId);
+    await expect.poll(() => stream.text(), { interval: 5 }).toContain(news);
+  };
+  const stream = await opened(`/threads/${threadId}/runs/${runId}/stream`);
+  await tell("the first");
+  const { counts, stop } = countingStatements(t.db);
+  for (const news of ["a", "b", "c", "d"]) await tell(`news ${news}`);
+  expect(counts.get("events.read")).toBe(4);
+  stop();
+  await stream.leave();
+});
+
 it("a stream that waits for a run of its thread hears of it without notifications", async () => {
   const { threadId, runId } = await queuedRun();
   const stream = await opened(`/threads/${threadId}/stream`);

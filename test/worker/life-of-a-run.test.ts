@@ -57,6 +57,18 @@ describe("a worker", () => {
     expect(counts.get("claim.next")).toBe(1);
     stop();
   });
+
+  it("rests after a claim that found less than it asked for", async () => {
+    const { counts, stop } = countingStatements(runtime.db);
+    runtime.work({ slotsMax: 4, pollMillis: 60_000 });
+    await expect.poll(() => counts.get("claim.next_due") ?? 0, { interval: 5 }).toBe(1);
+    counts.clear();
+    const kwargs: CreateRun["kwargs"] = { input: { wait: 600_000 }, stream_mode: ["values"] };
+    await accepted({ graphId: "steps", kwargs });
+    await expect.poll(() => counts.get("claim.next_due") ?? 0, { interval: 5 }).toBe(1);
+    expect(counts.get("claim.next_4")).toBe(1);
+    stop();
+  });
 });
 
 describe("a run that fails", () => {

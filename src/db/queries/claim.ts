@@ -5,6 +5,8 @@ import { asRun, runColumns } from "./rows.ts";
 // As the queue's indexes say it. With the bare column the planner may sort all heads of threads instead, by another index,
 // whenever its statistics are older than the queue. So the second look at the row goes by its key alone.
 const waits = "status || '' = 'queued'";
+// Its commit waits for the disk, as nearly all do: a Postgres that forgot a claim in a crash would give its epoch to the next
+// holder too, and the fence could not tell the two apart.
 const claiming = (which: "suspect" | "not suspect", limit: number): string => `
 with next as (
   select run_id from holdfast.runs
