@@ -1,12 +1,10 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { recordBoth } from "./both-servers.ts";
 import { compare, type Difference, shown } from "./compare.ts";
-import { type Server, startDevServer } from "./dev-server.ts";
 import { explain, known } from "./differences.ts";
-import { methodsOfClient, type Recording, record } from "./record.ts";
+import { methodsOfClient, type Recording } from "./record.ts";
 import { assistants } from "./scripts/assistants.ts";
 import { graphs } from "./scripts/graphs.ts";
 import { memory } from "./scripts/memory.ts";
@@ -21,25 +19,13 @@ const scripts = { assistants, threads, runs, streams, questions, graphs, memory 
 /** The protocol of `threads.stream` and the bundles of `~ui` have tests of their own. */
 const elsewhere = ["threads.stream", "~ui.getComponent"];
 
-let database: TestDatabase;
-let devServer: Server;
-let holdfast: HoldfastProcess;
 let dev: Recording;
 let ours: Recording;
 let differences: Difference[];
 beforeAll(async () => {
-  database = await createTestDatabase();
-  const settings = { DATABASE_URL: database.url, LANGGRAPH_JSON: project, HEARTBEAT_SECONDS: "60" };
-  devServer = await startDevServer(project);
-  holdfast = await startHoldfast(settings);
-  [dev, ours] = await Promise.all([record(devServer.url, scripts), record(holdfast.url, scripts)]);
+  ({ dev, ours } = await recordBoth(project, scripts));
   differences = compare({ dev: dev.entries, ours: ours.entries });
 }, 300_000);
-afterAll(async () => {
-  await devServer?.stop();
-  await holdfast?.end();
-  await database?.drop();
-});
 
 describe("Holdfast beside the official dev server", () => {
   it("answers every call of the SDK alike, but for the differences that are listed", () => {

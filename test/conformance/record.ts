@@ -33,10 +33,12 @@ export interface Script {
 const eventsMax = 2_000;
 const comparedHeaders = ["content-type", "content-location", "x-pagination-total", "x-pagination-next"];
 
-/** Runs a script of calls against one server. */
+export type Scripts = Record<string, (script: Script) => Promise<void>>;
+
+/** Runs scripts of calls against one server. */
 export async function record(
   url: string,
-  scripts: Record<string, (script: Script) => Promise<void>>,
+  scripts: Scripts,
   headers: Record<string, string> = {},
 ): Promise<Recording> {
   const recording: Recording = { entries: [], called: new Set() };

@@ -1,11 +1,9 @@
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { recordBoth } from "./both-servers.ts";
 import { compare, type Difference, shown } from "./compare.ts";
-import { type Server, startDevServer } from "./dev-server.ts";
 import { explain, known } from "./differences.ts";
-import { type Recording, record } from "./record.ts";
+import type { Recording } from "./record.ts";
 import { caller, whole } from "./scripts/whole.ts";
 
 const project = path.resolve(import.meta.dirname, "whole/langgraph.json");
@@ -20,25 +18,10 @@ const listed: Record<string, RegExp> = {
 const isListed = (one: Difference): boolean =>
   explain(one) !== undefined || Object.values(listed).some((place) => place.test(`${one.step} ${one.path}`));
 
-let database: TestDatabase;
-let devServer: Server;
-let holdfast: HoldfastProcess;
 let recordings: { dev: Recording; ours: Recording };
 beforeAll(async () => {
-  database = await createTestDatabase();
-  const settings = { DATABASE_URL: database.url, LANGGRAPH_JSON: project, HEARTBEAT_SECONDS: "60" };
-  devServer = await startDevServer(project);
-  holdfast = await startHoldfast(settings);
-  const [dev, ours] = await Promise.all(
-    [devServer, holdfast].map(({ url }) => record(url, { whole }, caller)),
-  );
-  recordings = { dev, ours } as typeof recordings;
+  recordings = await recordBoth(project, { whole }, caller);
 }, 300_000);
-afterAll(async () => {
-  await devServer?.stop();
-  await holdfast?.end();
-  await database?.drop();
-});
 
 describe("a project with graphs, routes, auth and components of its own", () => {
   it("runs on both servers from the same langgraph.json, with the same answers", () => {

@@ -1,5 +1,5 @@
 import { type LangGraphRunnableConfig, START, StateGraph } from "@langchain/langgraph";
-import { Client } from "@langchain/langgraph-sdk";
+import type { Client } from "@langchain/langgraph-sdk";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { StoreIndex } from "../../src/checkpoint/store-index.ts";
 import { insertApiKey } from "../../src/db/queries/keys.ts";
@@ -7,10 +7,10 @@ import { newId } from "../../src/domain/ids.ts";
 import { createApp } from "../../src/http/app.ts";
 import { makeApiKey } from "../../src/http/auth.ts";
 import { httpDefaults } from "../../src/http/deps.ts";
-import { listen } from "../../src/http/listen.ts";
 import { pruneOnce } from "../../src/queue/scheduler.ts";
 import { registryOf, startRuntime, type TestRuntime } from "../support/runtime.ts";
 import { LogState } from "../support/scenario.ts";
+import { serveTwoTenants, type TwoTenants } from "../support/two-tenants.ts";
 
 /** Counts words of three topics: texts of one topic point the same way. */
 const topics = [
@@ -43,15 +43,9 @@ const remembering = new StateGraph(LogState)
   .compile();
 
 let runtime: TestRuntime;
-let server: Awaited<ReturnType<typeof listen>>;
+let tenants: TwoTenants;
 let mine: Client;
 let yours: Client;
-
-async function clientOf(tenant: string): Promise<Client> {
-  const { key, prefix, hash } = makeApiKey();
-  await insertApiKey(runtime.db, { keyId: newId(), tenant, name: tenant, prefix, hash });
-  return new Client({ apiUrl: server.url, apiKey: key, callerOptions: { maxRetries: 0 } });
-}
 
 const serving = (storeIndex: StoreIndex | null): ReturnType<typeof createApp> =>
   createApp({
@@ -63,14 +57,10 @@ const serving = (storeIndex: StoreIndex | null): ReturnType<typeof createApp> =>
 
 beforeAll(async () => {
   runtime = await startRuntime({ registry: await registryOf("any", remembering), storeIndex: index });
-  server = await listen({ app: serving(index), host: "127.0.0.1", port: 0 });
-  mine = await clientOf("mine");
-  yours = await clientOf("yours");
+  tenants = await serveTwoTenants(runtime);
+  ({ mine, yours } = tenants);
 });
-afterAll(async () => {
-  await server.stop();
-  await runtime.close();
-});
+afterAll(() => tenants.close());
 beforeEach(async () => {
   await runtime.db.query({ text: "delete from holdfast.store_items", values: [] });
   asked.length = 0;

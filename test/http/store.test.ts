@@ -1,16 +1,14 @@
 import { getStore, type LangGraphRunnableConfig, START, StateGraph } from "@langchain/langgraph";
-import { Client } from "@langchain/langgraph-sdk";
+import type { Client } from "@langchain/langgraph-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { insertApiKey } from "../../src/db/queries/keys.ts";
 import { newId } from "../../src/domain/ids.ts";
 import { keyBytesMax, namespaceBytesMax, namespaceLabelsMax } from "../../src/domain/store-item.ts";
-import { createApp } from "../../src/http/app.ts";
 import { makeApiKey } from "../../src/http/auth.ts";
-import { httpDefaults } from "../../src/http/deps.ts";
-import { listen } from "../../src/http/listen.ts";
 import { pruneOnce } from "../../src/queue/scheduler.ts";
 import { registryOf, startRuntime, type TestRuntime } from "../support/runtime.ts";
 import { LogState, rowsOf } from "../support/scenario.ts";
+import { serveTwoTenants, type TwoTenants } from "../support/two-tenants.ts";
 
 const told = (value: unknown): { log: string[] } => ({ log: [JSON.stringify(value)] });
 
@@ -38,31 +36,16 @@ const visits = new StateGraph(LogState)
   .compile();
 
 let runtime: TestRuntime;
-let server: Awaited<ReturnType<typeof listen>>;
+let tenants: TwoTenants;
 let mine: Client;
 let yours: Client;
 
-async function clientOf(tenant: string): Promise<Client> {
-  const { key, prefix, hash } = makeApiKey();
-  await insertApiKey(runtime.db, { keyId: newId(), tenant, name: tenant, prefix, hash });
-  return new Client({ apiUrl: server.url, apiKey: key, callerOptions: { maxRetries: 0 } });
-}
-
 beforeAll(async () => {
   runtime = await startRuntime({ registry: await registryOf("any", visits) });
-  const app = createApp({
-    ...runtime,
-    config: { ...httpDefaults, version: "test" },
-    ready: async () => true,
-  });
-  server = await listen({ app, host: "127.0.0.1", port: 0 });
-  mine = await clientOf("mine");
-  yours = await clientOf("yours");
+  tenants = await serveTwoTenants(runtime);
+  ({ mine, yours } = tenants);
 });
-afterAll(async () => {
-  await server.stop();
-  await runtime.close();
-});
+afterAll(() => tenants.close());
 
 const keysBelow = async (client: Client, prefix: string[], options = {}): Promise<string[]> =>
   (await client.store.searchItems(prefix, { limit: 100, ...options })).items.map(({ key }) => key);
@@ -158,7 +141,7 @@ describe("a search", () => {
       `insert into holdfast.store_items (tenant, namespace, key, value)
        select 'large', '{large}', n::text, jsonb_build_object('text', repeat('x', 500000)) from generate_series(1, 34) n`,
     );
-    const large = await clientOf("large");
+    const large = await tenants.clientOf("large");
     await expect(keysBelow(large, [])).rejects.toThrow(/422.*16777216 bytes, ask for fewer/s);
     expect(await keysBelow(large, [], { limit: 10 })).toHaveLength(10);
   });
@@ -239,7 +222,7 @@ describe("a bad request", () => {
   const send = async (method: string, path: string, body?: unknown): Promise<[number, string]> => {
     const { key, prefix, hash } = makeApiKey();
     await insertApiKey(runtime.db, { keyId: newId(), tenant: "bad", name: "bad", prefix, hash });
-    const response = await fetch(`${server.url}${path}`, {
+    const response = await fetch(`${tenants.url}${path}`, {
       method,
       headers: { "content-type": "application/json", "x-api-key": key },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

@@ -1,37 +1,14 @@
 import { Client } from "@langchain/langgraph-sdk";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Database, openDatabase } from "../../src/db/pool.ts";
-import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { describe, expect, it } from "vitest";
 import { runById } from "../support/factory.ts";
-import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
+import type { HoldfastProcess } from "../support/holdfast-process.ts";
+import { processesOfEachTest } from "../support/processes.ts";
 
 /** The heartbeat comes at a third of it. */
 const leaseSeconds = 180;
 const patience = { timeout: 20_000, interval: 20 };
 
-let database: TestDatabase;
-let db: Database;
-let processes: HoldfastProcess[];
-beforeEach(async () => {
-  database = await createTestDatabase();
-  db = openDatabase({ url: database.url, connectionsMax: 2 });
-  processes = [];
-});
-afterEach(async () => {
-  for (const one of processes) await one.end();
-  await db.close();
-  await database.drop();
-});
-
-async function start(environment: Record<string, string>): Promise<HoldfastProcess> {
-  const started = await startHoldfast({
-    DATABASE_URL: database.url,
-    LEASE_SECONDS: String(leaseSeconds),
-    ...environment,
-  });
-  processes.push(started);
-  return started;
-}
+const processes = processesOfEachTest({ LEASE_SECONDS: String(leaseSeconds) });
 
 const said = ({ lines }: HoldfastProcess, msg: string, runId: string) =>
   lines.find((line) => line.msg === msg && line.run_id === runId);
@@ -43,8 +20,8 @@ describe("a cancel over one process", () => {
   ])(
     "reaches the graph in another one long before a heartbeat: %s",
     async (_, listen) => {
-      const api = await start({ ROLES: "http", LISTEN_NOTIFY: listen });
-      const worker = await start({ ROLES: "worker", LISTEN_NOTIFY: listen });
+      const api = await processes.start({ ROLES: "http", LISTEN_NOTIFY: listen });
+      const worker = await processes.start({ ROLES: "worker", LISTEN_NOTIFY: listen });
       const { runs, threads } = new Client({ apiUrl: api.url });
       const { thread_id } = await threads.create();
       const begun = await Promise.all(
@@ -59,8 +36,8 @@ describe("a cancel over one process", () => {
         await runs.cancel(thread, run_id, true, action);
         expect(said(worker, "aborted", run_id)).toBeDefined();
       }
-      expect(await runById(db, begun[0]?.run_id ?? "")).toMatchObject({ status: "interrupted" });
-      expect(await runById(db, begun[1]?.run_id ?? "")).toBeUndefined();
+      expect(await runById(processes.db, begun[0]?.run_id ?? "")).toMatchObject({ status: "interrupted" });
+      expect(await runById(processes.db, begun[1]?.run_id ?? "")).toBeUndefined();
       // The rejections that the graphs left behind have hurt nobody, and were nobody's to look at.
       const up = worker.lines.findIndex(({ msg }) => msg === "holdfast is up");
       const loud = worker.lines.slice(up).filter(({ level }) => Number(level) >= 40);
@@ -72,8 +49,8 @@ describe("a cancel over one process", () => {
   );
 
   it("ends the attempt of a run that is deleted, too", async () => {
-    const api = await start({ ROLES: "http" });
-    const worker = await start({ ROLES: "worker" });
+    const api = await processes.start({ ROLES: "http" });
+    const worker = await processes.start({ ROLES: "worker" });
     const { runs, threads } = new Client({ apiUrl: api.url });
     const { thread_id } = await threads.create();
     const { run_id } = await runs.create(thread_id, "cancellable", { input: {} });

@@ -1,37 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { Client } from "@langchain/langgraph-sdk";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Database, openDatabase } from "../../src/db/pool.ts";
-import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { describe, expect, it } from "vitest";
 import { expireLeases, runById } from "../support/factory.ts";
-import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
+import type { HoldfastProcess } from "../support/holdfast-process.ts";
+import { processesOfEachTest } from "../support/processes.ts";
 import { allChannels, type Frame, readEvents, sendCommand } from "../support/protocol.ts";
 
-let database: TestDatabase;
-let db: Database;
-let processes: HoldfastProcess[];
-beforeEach(async () => {
-  database = await createTestDatabase();
-  db = openDatabase({ url: database.url, connectionsMax: 2 });
-  processes = [];
-});
-afterEach(async () => {
-  for (const one of processes) await one.end();
-  await db.close();
-  await database.drop();
-});
-
-async function start(environment: Record<string, string>): Promise<HoldfastProcess> {
-  const started = await startHoldfast({
-    DATABASE_URL: database.url,
-    LEASE_SECONDS: "1",
-    REAP_MILLIS: "100",
-    ...environment,
-  });
-  processes.push(started);
-  return started;
-}
+const processes = processesOfEachTest({ LEASE_SECONDS: "1", REAP_MILLIS: "100" });
 
 interface Seen {
   id?: string;
@@ -76,8 +52,8 @@ function parsed(frame: string): Seen {
 
 describe("two API processes and two workers", () => {
   it("give one stream without a gap to a client that changes processes while the worker is killed", async () => {
-    const [one, two] = [await start({ ROLES: "http" }), await start({ ROLES: "http" })];
-    const doomed = await start({ ROLES: "worker", WORKER_ID: "doomed" });
+    const [one, two] = [await processes.start({ ROLES: "http" }), await processes.start({ ROLES: "http" })];
+    const doomed = await processes.start({ ROLES: "worker", WORKER_ID: "doomed" });
     const client = new Client({ apiUrl: one.url });
     const { thread_id } = await client.threads.create();
     const { run_id } = await client.runs.create(thread_id, "steps", {
@@ -88,8 +64,8 @@ describe("two API processes and two workers", () => {
     const first = await read(one, path, "-1", (seen) => seen.some(({ event }) => event === "updates"));
     doomed.kill("SIGKILL");
     await doomed.exited;
-    await expireLeases(db);
-    await start({ ROLES: "worker", WORKER_ID: "heir" });
+    await expireLeases(processes.db);
+    await processes.start({ ROLES: "worker", WORKER_ID: "heir" });
     const rest = await read(two, path, first.at(-1)?.id ?? "", () => false);
     const whole = await read(one, path, "-1", () => false);
     expect([...first, ...rest]).toEqual(whole);
@@ -107,8 +83,8 @@ describe("two API processes and two workers", () => {
   });
 
   it("give one stream of the newer protocol to a client that changes processes while the worker is killed", async () => {
-    const [one, two] = [await start({ ROLES: "http" }), await start({ ROLES: "http" })];
-    const doomed = await start({ ROLES: "worker", WORKER_ID: "doomed" });
+    const [one, two] = [await processes.start({ ROLES: "http" }), await processes.start({ ROLES: "http" })];
+    const doomed = await processes.start({ ROLES: "worker", WORKER_ID: "doomed" });
     const threadId = randomUUID();
     const params = { assistant_id: "steps", input: { log: ["in"], wait: 400 } };
     expect(await sendCommand(one.url, threadId, { method: "run.start", params })).toMatchObject({
@@ -118,8 +94,8 @@ describe("two API processes and two workers", () => {
     const first = await readEvents(one.url, threadId, { until: updated });
     doomed.kill("SIGKILL");
     await doomed.exited;
-    await expireLeases(db);
-    await start({ ROLES: "worker", WORKER_ID: "heir" });
+    await expireLeases(processes.db);
+    await processes.start({ ROLES: "worker", WORKER_ID: "heir" });
     const filter = { channels: allChannels };
     const rest = await readEvents(two.url, threadId, { filter: { ...filter, since: first.at(-1)?.seq } });
     const whole = await readEvents(one.url, threadId, { filter: { ...filter, since: 0 } });
@@ -138,16 +114,18 @@ describe("two API processes and two workers", () => {
 
 describe("kill -9 of the only process", () => {
   it("leaves a run, one that waits behind it and a thread that takes more to the next process", async () => {
-    const first = await start({ LEASE_SECONDS: "5" });
+    const first = await processes.start({ LEASE_SECONDS: "5" });
     const { runs, threads } = new Client({ apiUrl: first.url });
     const { thread_id } = await threads.create();
     const { run_id } = await runs.create(thread_id, "steps", { input: { wait: 600 } });
-    await expect.poll(async () => (await runById(db, run_id)).status, { timeout: 20_000 }).toBe("running");
+    await expect
+      .poll(async () => (await runById(processes.db, run_id)).status, { timeout: 20_000 })
+      .toBe("running");
     const behind = await runs.create(thread_id, "steps", { input: { wait: 0 } });
     first.kill("SIGKILL");
     await first.exited;
-    await expireLeases(db);
-    const next = new Client({ apiUrl: (await start({ LEASE_SECONDS: "5" })).url });
+    await expireLeases(processes.db);
+    const next = new Client({ apiUrl: (await processes.start({ LEASE_SECONDS: "5" })).url });
     await next.runs.join(thread_id, behind.run_id);
     const ended = await next.runs.list(thread_id);
     expect(ended.map(({ run_id: id, status }) => [id, status])).toEqual([
@@ -162,20 +140,22 @@ describe("kill -9 of the only process", () => {
 
 describe("SIGTERM", () => {
   it("gives the runs of a process back at their next step, uncharged, and ends it with code 0", async () => {
-    const leaving = await start({ LEASE_SECONDS: "30" });
+    const leaving = await processes.start({ LEASE_SECONDS: "30" });
     const client = new Client({ apiUrl: leaving.url });
     const { thread_id } = await client.threads.create();
     const { run_id } = await client.runs.create(thread_id, "steps", { input: { wait: 700 } });
-    await expect.poll(async () => (await runById(db, run_id)).status, { timeout: 5_000 }).toBe("running");
+    await expect
+      .poll(async () => (await runById(processes.db, run_id)).status, { timeout: 20_000 })
+      .toBe("running");
     leaving.kill("SIGTERM");
     expect(await leaving.exited).toEqual({ code: 0, signal: null });
-    expect(await runById(db, run_id)).toMatchObject({
+    expect(await runById(processes.db, run_id)).toMatchObject({
       status: "queued",
       attempt: 0,
       crashes: 0,
       failures: 0,
     });
-    const next = await start({});
+    const next = await processes.start({});
     const joined = await new Client({ apiUrl: next.url }).runs.join(thread_id, run_id);
     expect(joined).toMatchObject({ log: ["a", "b", "c"] });
   });
@@ -183,7 +163,7 @@ describe("SIGTERM", () => {
 
 describe("/metrics", () => {
   it("counts tasks, latency, tokens, confidence and cost of an agent under their fixed names", async () => {
-    const server = await start({ LANGGRAPH_JSON: "langgraph.json", LEASE_SECONDS: "30" });
+    const server = await processes.start({ LANGGRAPH_JSON: "langgraph.json", LEASE_SECONDS: "30" });
     const client = new Client({ apiUrl: server.url });
     const source = await readFile("samples/purchase-agreements/01-form-plain.txt", "utf8");
     const document = { source_id: "01-form-plain.txt", text: source };

@@ -1,24 +1,18 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Database, openDatabase } from "../../src/db/pool.ts";
+import { describe, expect, it } from "vitest";
+import type { Database } from "../../src/db/pool.ts";
 import { insertRunsOnNewThreads } from "../../src/db/queries/create-group.ts";
 import { DatabaseAway, NotFound } from "../../src/domain/errors.ts";
 import { newId } from "../../src/domain/ids.ts";
 import { createRun } from "../../src/queue/create.ts";
 import { GroupCreate } from "../../src/queue/group-create.ts";
 import type { CreateRun } from "../../src/queue/request.ts";
-import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { openForFile } from "../support/database.ts";
 import { makeRun, makeThread, runById, runRequest } from "../support/factory.ts";
 import { rowsOf, signal } from "../support/scenario.ts";
 
-let test: TestDatabase;
 let db: Database;
-beforeAll(async () => {
-  test = await createTestDatabase();
-  db = openDatabase({ url: test.url, connectionsMax: 8 });
-});
-afterAll(async () => {
-  await db.close();
-  await test.drop();
+openForFile((opened) => {
+  db = opened;
 });
 
 /** What many are asked for at once goes in the second statement, behind the first of them. */

@@ -1,5 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Database, openDatabase } from "../../src/db/pool.ts";
+import { afterEach, describe, expect, it } from "vitest";
+import type { Database } from "../../src/db/pool.ts";
 import { renewLeases } from "../../src/db/queries/claim.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { DatabaseAway, LeaseLost } from "../../src/domain/errors.ts";
@@ -8,21 +8,15 @@ import { setFailpoints } from "../../src/observe/failpoint.ts";
 import { createRun } from "../../src/queue/create.ts";
 import { GroupSettle } from "../../src/queue/group-settle.ts";
 import type { Settlement } from "../../src/queue/settle.ts";
-import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { openForFile } from "../support/database.ts";
 import { makeRun, runById, runRequest } from "../support/factory.ts";
 import { rowsOf, signal } from "../support/scenario.ts";
 
 afterEach(() => setFailpoints(undefined));
 
-let test: TestDatabase;
 let db: Database;
-beforeAll(async () => {
-  test = await createTestDatabase();
-  db = openDatabase({ url: test.url, connectionsMax: 8 });
-});
-afterAll(async () => {
-  await db.close();
-  await test.drop();
+openForFile((opened) => {
+  db = opened;
 });
 
 /** A worker whose first transaction waits for `go`, so that what comes meanwhile travels in the second. */

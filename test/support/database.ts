@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import pg from "pg";
-import { inject } from "vitest";
+import { afterAll, beforeAll, inject } from "vitest";
+import { type Database, openDatabase } from "../../src/db/pool.ts";
 import { clonePrefix, urlOf } from "./template.ts";
 
 export interface TestDatabase {
@@ -17,6 +18,21 @@ export async function createTestDatabase(): Promise<TestDatabase> {
     url: urlOf(inject("adminUrl"), name),
     drop: () => onAdmin(`drop database if exists ${name} with (force)`),
   };
+}
+
+/** A database that all tests of a file share: opened before them, dropped after. */
+export function openForFile(use: (db: Database) => void): void {
+  let test: TestDatabase;
+  let db: Database;
+  beforeAll(async () => {
+    test = await createTestDatabase();
+    db = openDatabase({ url: test.url, connectionsMax: 8 });
+    use(db);
+  });
+  afterAll(async () => {
+    await db.close();
+    await test.drop();
+  });
 }
 
 async function onAdmin(statement: string): Promise<void> {

@@ -11,8 +11,10 @@ import { startRuntime, type TestRuntime } from "./runtime.ts";
 
 export interface TwoTenants {
   runtime: TestRuntime;
+  url: string;
   mine: Client;
   yours: Client;
+  clientOf(tenant: string): Promise<Client>;
   /** A request of `mine` that the SDK's client would not make. */
   send(
     method: string,
@@ -27,15 +29,24 @@ export async function startTwoTenants(): Promise<TwoTenants> {
   const file = path.resolve(import.meta.dirname, "../graphs/assistants/langgraph.json");
   const runtime = await startRuntime({ registry: await loadRegistry(file, (module) => import(module)) });
   runtime.work();
+  return serveTwoTenants(runtime);
+}
+
+/** The same on a runtime that the test has opened; it is closed along. */
+export async function serveTwoTenants(runtime: TestRuntime): Promise<TwoTenants> {
   const config = { ...httpDefaults, version: "test" };
   const app = createApp({ ...runtime, config, ready: async () => true });
   const server = await listen({ app, host: "127.0.0.1", port: 0 });
   const myKey = await addKey(runtime, "mine");
-  const options = { apiUrl: server.url, callerOptions: { maxRetries: 0 } };
+  const clientWith = (apiKey: string): Client =>
+    new Client({ apiUrl: server.url, apiKey, callerOptions: { maxRetries: 0 } });
+  const clientOf = async (tenant: string): Promise<Client> => clientWith(await addKey(runtime, tenant));
   return {
     runtime,
-    mine: new Client({ ...options, apiKey: myKey }),
-    yours: new Client({ ...options, apiKey: await addKey(runtime, "yours") }),
+    url: server.url,
+    mine: clientWith(myKey),
+    yours: await clientOf("yours"),
+    clientOf,
     send: async (method, route, body) => {
       const response = await fetch(server.url + route, {
         method,
