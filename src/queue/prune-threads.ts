@@ -35,50 +35,49 @@ export async function pruneThreads(
   return pruned;
 }
 
-/**
- * Threads past their time to live, a limited number at a time, as their strategy says. Never one with an open run.
- * `onError` is called for one that cannot be removed, so that it does not stand in the way of the others.
- */
+/** For one that cannot be removed, so that it does not stand in the way of the others. */
+type OnError = (error: unknown) => false;
+
+/** Threads past their time to live, a limited number at a time, as their strategy says. Never one with an open run. */
 export async function sweepThreads(
-  { db, bus }: Deps,
-  { limit, onError }: { limit: number; onError: (error: unknown) => false },
+  deps: Deps,
+  { limit, onError }: { limit: number; onError: OnError },
 ): Promise<number> {
-  let swept = 0;
-  for (const { threadId, tenant, strategy } of await prune.expiredThreads(db, { limit })) {
-    const removing = db.transaction(async (tx) => {
-      await lockThread(tx, { threadId, tenant });
-      // A run may have come since.
-      const due = strategy === "delete" ? prune.stillExpired : prune.markPruned;
-      if (one(await due(tx, { threadId })) === undefined) return false;
-      return prunes[strategy](tx, { threadId, tenant });
-    });
-    const done = await removing.catch(onError);
-    if (done) swept += 1;
-  }
-  if (swept > 0) bus.publish("run", "*");
-  return swept;
+  const expired = await prune.expiredThreads(deps.db, { limit });
+  return sweep(deps, expired, onError, async (tx, { strategy, ...name }) => {
+    const due = strategy === "delete" ? prune.stillExpired : prune.markPruned;
+    if (one(await due(tx, name)) === undefined) return false;
+    return prunes[strategy](tx, name);
+  });
 }
 
-/** Threads of stateless runs that ended that long ago, a limited number at a time; `onError` as above. */
+/** Threads of stateless runs that ended that long ago, a limited number at a time. */
 export async function sweepTemporary(
+  deps: Deps,
+  { limit, olderThanSeconds, onError }: { limit: number; olderThanSeconds: number; onError: OnError },
+): Promise<number> {
+  const expired = await prune.expiredTemporary(deps.db, { olderThanSeconds, limit });
+  return sweep(deps, expired, onError, async (tx, name) => {
+    if (one(await prune.stillExpiredTemporary(tx, { ...name, olderThanSeconds })) === undefined) return false;
+    await removeThread(tx, name);
+    return true;
+  });
+}
+
+/** `take` looks again, under the thread's lock: a run may have come since, also a redrive or an answer. */
+async function sweep<Name extends ThreadName>(
   { db, bus }: Deps,
-  {
-    limit,
-    olderThanSeconds,
-    onError,
-  }: { limit: number; olderThanSeconds: number; onError: (error: unknown) => false },
+  expired: readonly Name[],
+  onError: OnError,
+  take: (tx: Queryable, thread: Name) => Promise<boolean>,
 ): Promise<number> {
   let swept = 0;
-  for (const { threadId, tenant } of await prune.expiredTemporary(db, { olderThanSeconds, limit })) {
-    const removing = db.transaction(async (tx) => {
-      if (one(await lockThread(tx, { threadId, tenant })) === undefined) return false;
-      // A run may have come since: a redrive, an answer.
-      if (one(await prune.stillExpiredTemporary(tx, { threadId, olderThanSeconds })) === undefined)
-        return false;
-      await removeThread(tx, { threadId, tenant });
-      return true;
+  for (const thread of expired) {
+    const taking = db.transaction(async (tx) => {
+      if (one(await lockThread(tx, thread)) === undefined) return false;
+      return take(tx, thread);
     });
-    if (await removing.catch(onError)) swept += 1;
+    if (await taking.catch(onError)) swept += 1;
   }
   if (swept > 0) bus.publish("run", "*");
   return swept;

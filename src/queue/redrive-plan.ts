@@ -1,6 +1,6 @@
 import { hasOwnCheckpoint } from "../db/queries/checkpoint-reads.ts";
 import { openRuns } from "../db/queries/create.ts";
-import { compensationOf, laterRun, redrivesOf } from "../db/queries/dead-letters.ts";
+import { cancelledRedrive, compensationOf, laterRun, redrivesOf } from "../db/queries/dead-letters.ts";
 import { effectsBehind, startOfRun } from "../db/queries/forks.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { getRun } from "../db/queries/runs.ts";
@@ -24,12 +24,11 @@ export interface RedriveChoice {
 
 export const asItStands: RedriveChoice = { from: "checkpoint", input: undefined, effects: null };
 
-/** A resume that died before its answer was written. */
-export const answerUnused = (dead: RunRow): boolean => dead.resume !== null && !dead.input_applied;
-
 interface Plan {
   request: CreateRun;
   continues: boolean;
+  /** It died before the answer that it brought was written: the question is to be opened for it again. */
+  answersAgain: boolean;
 }
 
 /** The run that a redrive would make; only reads, and throws what `redriveRun` throws. */
@@ -49,16 +48,21 @@ export async function planRedrive(
       field: "effects",
     });
   }
+  const last = one(await cancelledRedrive(db, { runId: dead.run_id })) ?? dead;
   const { kwargs, continues } =
-    choice.from === "start" ? await fromStart(db, dead, choice) : await fromCheckpoint(db, dead);
+    choice.from === "start"
+      ? await fromStart(db, { dead, last }, choice)
+      : await fromCheckpoint(db, { dead, last });
   const request = { ...requestOf(dead, kwargs), effectsPolicy: choice.effects };
   const { afterSeconds, principal } = choice;
-  if (!answerUnused(dead)) return { request: { ...request, afterSeconds, principal }, continues };
+  const answersAgain = last.resume !== null && !last.input_applied;
+  if (!answersAgain) return { request: { ...request, afterSeconds, principal }, continues, answersAgain };
   await checkNoneUnderWay(db, dead);
   const by = dead.resume?.[0]?.by ?? principal;
   return {
     request: { ...request, kwargs: answeringAgain(dead, kwargs), afterSeconds: 0, principal: by },
     continues,
+    answersAgain,
   };
 }
 
@@ -119,21 +123,31 @@ const began = async (db: Queryable, run: RunRow): Promise<boolean> =>
   run.input_applied ||
   one(await hasOwnCheckpoint(db, { runId: run.run_id, threadId: run.thread_id })) !== undefined;
 
-async function fromCheckpoint(db: Queryable, dead: RunRow): Promise<Again> {
-  if (!(await began(db, dead))) return { kwargs: dead.kwargs, continues: false };
-  await checkNotMovedOn(db, dead);
-  const { undone } = await undoing(db, dead);
+/** The dead letter, and the run that got furthest with its work: itself, or a redrive of it that was cancelled. */
+interface Work {
+  dead: RunRow;
+  last: RunRow;
+}
+
+async function fromCheckpoint(db: Queryable, { dead, last }: Work): Promise<Again> {
+  if (!(await began(db, last))) return { kwargs: last.kwargs, continues: false };
+  await checkNotMovedOn(db, { dead, last });
+  const { undone } = await undoing(db, last);
   if (undone)
     throw new Conflict(
-      `effects of run ${dead.run_id} were undone: its checkpoint counts on them, redrive it from the start`,
+      `effects of run ${last.run_id} were undone: its checkpoint counts on them, redrive from the start`,
     );
-  const { command: _command, checkpoint: _checkpoint, ...rest } = dead.kwargs;
+  const { command: _command, checkpoint: _checkpoint, ...rest } = last.kwargs;
   return { kwargs: { ...rest, input: null }, continues: true };
 }
 
 /** A fork from the checkpoint that the run found: what it wrote half-done is not built upon. */
-async function fromStart(db: Queryable, dead: RunRow, { input, effects }: RedriveChoice): Promise<Again> {
-  const origin = await originOf(db, dead);
+async function fromStart(
+  db: Queryable,
+  { dead, last }: Work,
+  { input, effects }: RedriveChoice,
+): Promise<Again> {
+  const origin = await originOf(db, last);
   const { kwargs } = origin;
   if (input !== undefined && (kwargs.command !== undefined || origin.resume !== null)) {
     throw new InvalidInput("input: this run began with a command, it has no input to change", {
@@ -146,8 +160,8 @@ async function fromStart(db: Queryable, dead: RunRow, { input, effects }: Redriv
     throw new Conflict(
       `run ${origin.run_id} began with an answer to a question: redrive from its checkpoint`,
     );
-  await checkNotMovedOn(db, dead);
-  await undoing(db, dead);
+  await checkNotMovedOn(db, { dead, last });
+  await undoing(db, last);
   const start = one(await startOfRun(db, { runId: origin.run_id, threadId: dead.thread_id }));
   // On an empty thread its own input is the first checkpoint: given again there, it replaces itself.
   const base = start?.parentId ?? (start?.source === "input" ? start.checkpointId : null);
@@ -199,9 +213,9 @@ const continuesAnother = ({ redrive_of, kwargs }: RunRow): boolean =>
   kwargs.command === undefined &&
   kwargs.checkpoint === undefined;
 
-async function checkNotMovedOn(db: Queryable, dead: RunRow): Promise<void> {
-  const later = one(await laterRun(db, { threadId: dead.thread_id, seq: dead.seq, runId: dead.run_id }));
-  if (later !== undefined) throw movedOn(dead, later);
+async function checkNotMovedOn(db: Queryable, { dead, last }: Work): Promise<void> {
+  const later = one(await laterRun(db, { threadId: dead.thread_id, seq: last.seq, runId: dead.run_id }));
+  if (later !== undefined) throw movedOn(last, later);
 }
 
 const movedOn = (dead: RunRow, later: RunRow): Conflict =>

@@ -15,7 +15,7 @@ import { one, type Queryable } from "../db/query.ts";
 import { Conflict, InvalidInput, NotFound } from "../domain/errors.ts";
 import type { RunKwargs } from "../domain/run.ts";
 import { createInTransaction } from "./create.ts";
-import { answerUnused, planRedrive, type RedriveChoice } from "./redrive-plan.ts";
+import { planRedrive, type RedriveChoice } from "./redrive-plan.ts";
 
 export interface Redrive extends RedriveChoice {
   tenant: string;
@@ -54,9 +54,9 @@ export async function redriveRun(
     await lockThread(tx, { threadId: named.thread_id, tenant: named.tenant });
     // Two clicks wait for each other at the lock; the second sees the first one's run.
     const dead = await deadLetter(tx, redrive);
-    const { request, continues } = await planRedrive(tx, dead, redrive);
+    const { request, continues, answersAgain } = await planRedrive(tx, dead, redrive);
     // A resume that died before its answer was written: the question opens again, and the same answer takes it.
-    if (answerUnused(dead)) await reopenEscalations(tx, { runId: dead.run_id, threadId: dead.thread_id });
+    if (answersAgain) await reopenEscalations(tx, { runId: dead.run_id, threadId: dead.thread_id });
     // The journal would give the answer again that the run died of.
     if (dead.error?.code === badAnswer) await forgetAnswers(tx, { runId: dead.run_id });
     const { run } = await createInTransaction(tx, request);

@@ -1,4 +1,5 @@
 import { query } from "../query.ts";
+import { hasRootCheckpoint } from "./checkpoint-fragments.ts";
 
 export interface CheckpointRow {
   thread_id: string;
@@ -84,7 +85,7 @@ export const parentSends = query({
 export const hasOwnCheckpoint = query({
   name: "checkpoint.own",
   prepared: true,
-  text: "select 1 from public.checkpoints where thread_id = $2 and run_id = $1 and checkpoint_ns = '' limit 1",
+  text: `select 1 where ${hasRootCheckpoint({ threadId: "$2::uuid", runId: "$1" })}`,
   values: (p: { runId: string; threadId: string }) => [p.runId, p.threadId],
   row: () => true,
 });

@@ -2,6 +2,7 @@
 import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
 import { accessValue, ofVisibleThread } from "./access.ts";
+import { hasRootCheckpoint } from "./checkpoint-fragments.ts";
 import { asRun } from "./rows.ts";
 
 /** Which dead letters are meant. Null does not narrow. */
@@ -122,15 +123,25 @@ export const allRedrivesOf = query({
   row: asRun,
 });
 
+/** The newest of its redrives that took a step and were then cancelled: the work goes on from there. */
+export const cancelledRedrive = query({
+  name: "dead_letter.cancelled_redrive",
+  text: `
+select * from holdfast.runs r
+ where redrive_of = $1 and status = 'interrupted' and ${hasRootCheckpoint({ threadId: "r.thread_id", runId: "r.run_id" })}
+ order by seq desc limit 1`,
+  values: (p: { runId: string }) => [p.runId],
+  row: asRun,
+});
+
 /** The newest later run of its thread; not the one that undoes its effects, nor a redrive that was cancelled before its first step. */
 export const laterRun = query({
   name: "dead_letter.later_run",
   text: `
 select * from holdfast.runs r
  where thread_id = $1 and seq > $2 and kind = 'graph'
-   and not (status = 'interrupted' and redrive_of is not distinct from $3 and not exists (
-         select 1 from public.checkpoints c
-          where c.thread_id = ($1::uuid)::text and c.run_id = r.run_id and c.checkpoint_ns = ''))
+   and not (status = 'interrupted' and redrive_of is not distinct from $3
+            and not ${hasRootCheckpoint({ threadId: "$1::uuid", runId: "r.run_id" })})
  order by seq desc limit 1`,
   values: (p: { threadId: string; seq: number; runId: string }) => [p.threadId, p.seq, p.runId],
   row: asRun,

@@ -2,6 +2,7 @@ import type { AccessFilter } from "../../domain/access.ts";
 import type { EscalationReason, ResponseType } from "../../domain/escalation.ts";
 import { query } from "../query.ts";
 import { accessValue, ofVisibleThread } from "./access.ts";
+import { hasRootCheckpoint } from "./checkpoint-fragments.ts";
 import { asEscalation, escalationColumns } from "./rows.ts";
 
 export interface NewEscalation {
@@ -140,8 +141,7 @@ export const supersedeOvertaken = query({
   text: `
 update holdfast.escalations set status = 'superseded'
  where thread_id = $2 and status = 'open' and not compensation
-   and exists (select 1 from public.checkpoints c
-                where c.thread_id = ($2::uuid)::text and c.run_id = $1 and c.checkpoint_ns = '') returning escalation_id`,
+   and ${hasRootCheckpoint({ threadId: "$2::uuid", runId: "$1" })} returning escalation_id`,
   values: (p: { runId: string; threadId: string }) => [p.runId, p.threadId],
   row: (raw) => raw.escalation_id as string,
 });
