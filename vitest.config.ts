@@ -5,6 +5,9 @@ const shared = {
   ssr: { resolve: { conditions: ["holdfast-source"] } },
 };
 
+/** Each of these keeps every core busy by itself. */
+const alone = ["exhaustive", "kill-at-every-boundary", "soak"].map((name) => `test/crash/${name}.test.ts`);
+
 export default defineConfig({
   ...shared,
   test: {
@@ -49,6 +52,16 @@ export default defineConfig({
         test: {
           name: "crash",
           include: ["test/crash/**/*.test.ts"],
+          exclude: alone,
+          testTimeout: 900_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: "soak",
+          include: alone,
           testTimeout: 900_000,
           hookTimeout: 120_000,
           fileParallelism: false,

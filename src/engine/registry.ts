@@ -44,6 +44,7 @@ interface Written {
 export async function loadRegistry(file: string, importModule: ImportModule): Promise<Registry> {
   const project = await readProject(file);
   const sources = new Map<string, Source>();
+  const folderDigests = new Map<string, string>();
   for (const [graphId, { path: target, version }] of Object.entries(project.graphs)) {
     const place = `graph ${graphId}`;
     const { value, sourceFile, exportName, refuse } = await importExport({
@@ -53,7 +54,10 @@ export async function loadRegistry(file: string, importModule: ImportModule): Pr
       importModule,
     });
     if (!isGraphLike(value)) throw refuse("a graph, a graph builder or a function that returns one");
-    const folderDigest = await digestOfFolder(path.dirname(sourceFile));
+    const folder = path.dirname(sourceFile);
+    // Once for all graphs of a folder: it reads every file there.
+    const folderDigest = folderDigests.get(folder) ?? (await digestOfFolder(folder));
+    folderDigests.set(folder, folderDigest);
     const graph = typeof value === "function" ? undefined : compiledAtStart(value, refuse);
     const shared = graph && { graph, version: version ?? digestOf(graph, folderDigest) };
     const written = { file: sourceFile, exportName };

@@ -10,19 +10,17 @@ beforeAll(async () => {
 afterAll(() => stage.close());
 
 /** As far as this reaches for each: `npm run test:faults` takes the rest. */
-const secondsMax = 40;
-/** On the slowest of machines. */
-const runsMin = 10;
+const reach = { secondsMax: 40, runsMin: 10 };
 
 /** Calls of one step may share a write or not, so that a few boundaries come and go. */
 const notReachedShareMax = 0.1;
 
 describe("kill -9 at every boundary", () => {
   it.each(scenes)("of $name leaves a second worker to finish it, judged by the sink's log", async (scene) => {
-    const result = await exhaust(stage, scene, ["SIGKILL"], { secondsMax });
+    const result = await exhaust(stage, scene, ["SIGKILL"], reach);
     console.log(summary(`SIGKILL, ${scene.name}`, result));
     expect(result.violations).toEqual([]);
-    expect(result.runs).toBeGreaterThanOrEqual(runsMin);
+    expect(result.runs).toBeGreaterThanOrEqual(reach.runsMin);
     expect(result.notReached.length, result.notReached.join(" ")).toBeLessThanOrEqual(
       result.runs * notReachedShareMax,
     );

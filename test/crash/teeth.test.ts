@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Scene, scenes } from "../exhaustive/scene.ts";
 import { openStage, type Program, type Stage } from "../exhaustive/stage.ts";
 import { type Action, strike } from "../exhaustive/strike.ts";
-import { type Mutation, mutantOf } from "../support/mutant.ts";
+import { deafToHeartbeats, type Mutation, mutantOf, unfencedCheckpoints } from "../support/mutant.ts";
 
 let stage: Stage;
 beforeAll(async () => {
@@ -24,13 +24,6 @@ interface Tooth {
   /** By how much the struck process is ahead of the one that finishes. */
   skewMinutes?: number;
 }
-
-/** A zombie hears of its lost lease from the heartbeat too, sooner or later: a fence must hold without that. */
-const deafToHeartbeats: Mutation = {
-  file: "src/worker/held-runs.js",
-  from: /if \(cancel === undefined\)/,
-  to: "if (false)",
-};
 
 const unfencedEffects: Mutation[] = [
   {
@@ -85,13 +78,7 @@ const teeth: Tooth[] = [
   },
   {
     protection: "the fence of checkpoints",
-    mutations: [
-      {
-        file: "src/db/queries/checkpoint-groups.js",
-        from: /r\.epoch(\s+from unnest[\s\S]*?) and r\.epoch = k\.epoch\s+where r\.status = 'running' order/,
-        to: "k.epoch$1 order",
-      },
-    ],
+    mutations: [unfencedCheckpoints],
     hiding: [deafToHeartbeats],
     action: "SIGSTOP",
     boundaries: ["checkpoint.before_commit#2", "checkpoint.before_commit#3"],

@@ -3,18 +3,19 @@ import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { describe, expect, it } from "vitest";
 import type { Database } from "../../src/db/pool.ts";
 import { createRun } from "../../src/queue/create.ts";
 import { createTestDatabase } from "../support/database.ts";
 import { expireLeases, runRequest } from "../support/factory.ts";
 import { type HoldfastProcess, startHoldfast } from "../support/holdfast-process.ts";
-import { type Mutation, mutantOf } from "../support/mutant.ts";
+import { deafToHeartbeats, type Mutation, mutantOf, unfencedCheckpoints } from "../support/mutant.ts";
 import { startRuntime } from "../support/runtime.ts";
 import { untilEnded } from "../support/watch.ts";
 
 const lookMillis = 50;
-const looksMax = 200;
+const looksMax = 1_200;
 
 /** Every row that a holder of a thread can write, with who wrote it. */
 async function everything(db: Database): Promise<unknown> {
@@ -36,28 +37,26 @@ async function everything(db: Database): Promise<unknown> {
   return rows;
 }
 
-async function untilLog(victim: HoldfastProcess, message: string): Promise<void> {
-  for (let look = 0; look < looksMax; look += 1) {
-    if (victim.lines.some((line) => String(line.msg).includes(message))) return;
+async function until(look: () => boolean | Promise<boolean>, what: () => string): Promise<void> {
+  for (let looks = 0; looks < looksMax; looks += 1) {
+    if (await look()) return;
     await sleep(lookMillis);
   }
-  throw new Error(`the zombie never said "${message}": ${victim.lines.map((line) => line.msg).join(" | ")}`);
+  throw new Error(`waited ${(looksMax * lookMillis) / 1_000} s for ${what()}`);
 }
 
-async function isStopped(victim: HoldfastProcess): Promise<void> {
-  for (let look = 0; look < looksMax; look += 1) {
-    const stat = await readFile(`/proc/${victim.pid}/stat`, "utf8");
-    if (/\) T /.test(stat)) return;
-    await sleep(lookMillis);
-  }
-  throw new Error("the victim never reached its boundary");
-}
+const saysThatItsLeaseIsLost = ({ lines }: HoldfastProcess): boolean =>
+  lines.some(({ msg }) => String(msg).includes("lease lost"));
+
+const isStopped = async ({ pid }: HoldfastProcess): Promise<boolean> =>
+  /\) T /.test(await readFile(`/proc/${pid}/stat`, "utf8"));
 
 /** A worker stops at `boundary`, another one finishes its run, the first wakes up: what changed in the database. */
 async function wakeZombie(boundary: { name: string; nth: number }, mutations: Mutation[] = []) {
   const database = await createTestDatabase();
   const runtime = await startRuntime({ url: database.url });
   const mutant = mutations.length > 0 ? await mutantOf(mutations) : undefined;
+  const fenced = !mutations.includes(unfencedCheckpoints);
   const request = runRequest({
     graphId: "recorded",
     kwargs: { input: { journal: path.join(tmpdir(), randomUUID()) }, stream_mode: ["values", "updates"] },
@@ -71,7 +70,10 @@ async function wakeZombie(boundary: { name: string; nth: number }, mutations: Mu
   };
   const victim = await startHoldfast(environment, mutant === undefined ? {} : { dist: mutant.dist });
   try {
-    await isStopped(victim);
+    await until(
+      () => isStopped(victim),
+      () => "the victim to reach its boundary",
+    );
     await expireLeases(runtime.db);
     // A short lease, for the grace after a start of Postgres is one lease long.
     const heir = runtime.work({ leaseSeconds: 1 });
@@ -79,8 +81,11 @@ async function wakeZombie(boundary: { name: string; nth: number }, mutations: Mu
     await heir.stop(1_000);
     const before = await everything(runtime.db);
     victim.kill("SIGCONT");
-    if (mutations.length === 0) await untilLog(victim, "lease lost");
-    else await sleep(1_500);
+    await until(
+      async () =>
+        fenced ? saysThatItsLeaseIsLost(victim) : !isDeepStrictEqual(await everything(runtime.db), before),
+      () => `the zombie to be at its end: ${victim.lines.map(({ msg }) => msg).join(" | ")}`,
+    );
     const metrics = await (await fetch(`${victim.url}/metrics`)).text();
     return { before, after: await everything(runtime.db), metrics };
   } finally {
@@ -99,20 +104,22 @@ const boundaries = [
 ];
 
 describe("a worker that was stopped past its lease", () => {
-  it.each(boundaries)("writes nothing after SIGCONT when it was stopped at $name", async (boundary) => {
-    const { before, after, metrics } = await wakeZombie(boundary);
+  it("writes nothing after SIGCONT, whether its heartbeat tells it or the fence", async () => {
+    const { before, after, metrics } = await wakeZombie({ name: "checkpoint.before_commit", nth: 3 });
+    expect(after).toEqual(before);
+    expect(metrics).toMatch(/holdfast_lease_lost_total 1/);
+  });
+
+  it.each(boundaries)("is held by the fence alone when it was stopped at $name", async (boundary) => {
+    const { before, after, metrics } = await wakeZombie(boundary, [deafToHeartbeats]);
     expect(after).toEqual(before);
     expect(metrics).toMatch(/holdfast_fenced_writes_total\{kind="\w+"\} [1-9]/);
     expect(metrics).toMatch(/holdfast_lease_lost_total 1/);
   });
 
   it("does write when the fence is taken out of the program, so that this test has teeth", async () => {
-    const unfenced: Mutation = {
-      file: "src/db/queries/checkpoint-groups.js",
-      from: /r\.epoch(\s+from unnest[\s\S]*?) and r\.epoch = k\.epoch\s+where r\.status = 'running' order/,
-      to: "k.epoch$1 order",
-    };
-    const { before, after } = await wakeZombie({ name: "checkpoint.before_commit", nth: 3 }, [unfenced]);
+    const mutations = [deafToHeartbeats, unfencedCheckpoints];
+    const { before, after } = await wakeZombie({ name: "checkpoint.before_commit", nth: 3 }, mutations);
     expect(after).not.toEqual(before);
   });
 });

@@ -5,22 +5,29 @@ import { type Action, recordBoundaries, strike } from "./strike.ts";
 /** Victims at once: their start is what takes the time, and it fills a core each. */
 const lanesMax = 3;
 
-/** Takes one after the other, a few at a time, until none is left or `secondsMax` are over. Gives how many were taken. */
+export interface Reach {
+  /** After so long no more are taken, */
+  secondsMax?: number;
+  /** but so many always are, on the slowest of machines. */
+  runsMin?: number;
+}
+
+/** Takes one after the other, a few at a time, until none is left or it has reached far enough. Gives how many were taken. */
 export async function inLanes<T>(
   items: readonly T[],
   take: (item: T) => Promise<void>,
-  { lanes = lanesMax, secondsMax = Number.POSITIVE_INFINITY }: { lanes?: number; secondsMax?: number } = {},
+  { secondsMax = Number.POSITIVE_INFINITY, runsMin = 0 }: Reach = {},
 ): Promise<number> {
   const deadline = performance.now() + secondsMax * 1_000;
   let next = 0;
   const lane = async (): Promise<void> => {
-    while (next < items.length && performance.now() < deadline) {
+    while (next < items.length && (next < runsMin || performance.now() < deadline)) {
       const item = items[next] as T;
       next += 1;
       await take(item);
     }
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  await Promise.all(Array.from({ length: lanesMax }, lane));
   return next;
 }
 
@@ -43,7 +50,7 @@ export async function exhaust(
   stage: Stage,
   scene: Scene,
   chosen: readonly Action[],
-  { secondsMax, only = process.env.BOUNDARIES ?? "" }: { secondsMax?: number; only?: string } = {},
+  { only = process.env.BOUNDARIES ?? "", ...reach }: Reach & { only?: string } = {},
 ): Promise<Exhausted> {
   const boundaries = (await recordBoundaries(stage, scene)).filter((name) => new RegExp(only).test(name));
   const blows = chosen.flatMap((action) => spread(boundaries).map((boundary) => ({ boundary, action })));
@@ -57,7 +64,7 @@ export async function exhaust(
       for (const violation of violations) console.log(violation);
       found.push(...violations);
     },
-    secondsMax === undefined ? {} : { secondsMax },
+    reach,
   );
   return { points: boundaries.length, runs, left: blows.length - runs, notReached, violations: found };
 }

@@ -11,6 +11,21 @@ export interface Mutation {
   to: string;
 }
 
+/**
+ * A zombie hears of its lost lease from the heartbeat too, and mostly before it writes: a fence must hold without that.
+ */
+export const deafToHeartbeats: Mutation = {
+  file: "src/worker/held-runs.js",
+  from: /if \(cancel === undefined\)/,
+  to: "if (false)",
+};
+
+export const unfencedCheckpoints: Mutation = {
+  file: "src/db/queries/checkpoint-groups.js",
+  from: /r\.epoch(\s+from unnest[\s\S]*?) and r\.epoch = k\.epoch\s+where r\.status = 'running' order/,
+  to: "k.epoch$1 order",
+};
+
 /** A copy of the compiled program with one protection taken out, to see that a test notices. */
 export async function mutantOf(mutations: Mutation[]): Promise<{ dist: string; remove(): Promise<void> }> {
   const dist = await makeStateFolder("mutant-");
