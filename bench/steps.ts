@@ -11,7 +11,7 @@ import { newId } from "../src/domain/ids.ts";
 import { type Arena, median, openArena, type Spent } from "./support/arena.ts";
 import { fiveSteps, stepsPerRun } from "./support/five-steps.ts";
 import { startQueue } from "./support/queue.ts";
-import { fencedSavers } from "./support/savers.ts";
+import { FencedSavers } from "./support/savers.ts";
 
 const concurrencies = (process.env.BENCH_AT ?? "1,16,64,256").split(",").map(Number);
 const millisPerTurn = Number(process.env.BENCH_SECONDS ?? 2) * 1_000;
@@ -28,6 +28,7 @@ interface Figure {
 }
 
 async function measure(arena: Arena, run: Run, concurrency: number): Promise<Figure> {
+  await savers.prepare();
   const before = await arena.spent();
   const began = performance.now();
   let runs = 0;
@@ -55,10 +56,10 @@ const difference = (a: Spent, b: Spent): Spent => ({
 
 const builder = fiveSteps();
 
-function invoking(saverFor: (threadId: string) => Promise<BaseCheckpointSaver>): Run {
+function invoking(next: () => { threadId: string; saver: BaseCheckpointSaver }): Run {
   return async () => {
-    const threadId = newId();
-    const graph = builder.compile({ checkpointer: await saverFor(threadId) });
+    const { threadId, saver } = next();
+    const graph = builder.compile({ checkpointer: saver });
     await graph.invoke({ log: [] }, { configurable: { thread_id: threadId }, durability: "sync" });
   };
 }
@@ -87,11 +88,12 @@ const arena = await openArena();
 const { db } = arena;
 const memory = new MemorySaver();
 const stock = new PostgresSaver(db.pool);
+const savers = new FencedSavers(db);
 const queue = await startQueue(arena.url, { slotsMax: Math.max(...concurrencies) });
 const subjects: Record<string, Run> = {
-  memory: invoking(async () => memory),
-  stock: invoking(async () => stock),
-  holdfast: invoking(fencedSavers(db)),
+  memory: invoking(() => ({ threadId: newId(), saver: memory })),
+  stock: invoking(() => ({ threadId: newId(), saver: stock })),
+  holdfast: invoking(() => savers.take()),
   worker: queue.run,
 };
 const chosen = Object.entries(subjects).filter(([name]) => only?.includes(name) ?? true);

@@ -22,7 +22,7 @@ function push(into: Column[], values: readonly unknown[]): void {
   });
 }
 
-const itemColumns = 5;
+const itemColumns = 4;
 const checkpointColumns = 6;
 const blobColumns = 6;
 const writeColumns = 9;
@@ -35,7 +35,7 @@ function groupValues(items: readonly GroupItem[]): unknown[] {
   const writes = columns(writeColumns);
   const events = columns(eventColumns);
   items.forEach((item, n) => {
-    push(holders, [n, item.runId, item.threadId, item.epoch, item.batch.attempt]);
+    push(holders, [n, item.runId, item.threadId, item.epoch]);
     if (item.put !== undefined) {
       const { ns, checkpointId, parentId, checkpoint, metadata } = item.put;
       push(checkpoints, [n, ns, checkpointId, parentId, checkpoint, metadata]);
@@ -48,7 +48,7 @@ function groupValues(items: readonly GroupItem[]): unknown[] {
     }
     pushEvents(events, n, item.batch);
   });
-  return [...holders, ...checkpoints, ...blobs, ...writes, ...events];
+  return [...holders, items.length, ...checkpoints, ...blobs, ...writes, ...events];
 }
 
 function pushEvents(into: Column[], n: number, { firstSeq, events, attempt }: EventColumns): void {
@@ -65,9 +65,10 @@ export const writeGroup = query({
   text: `
 with lease as materialized (
   select k.item, r.run_id, r.thread_id::text as thread_id, r.epoch
-    from unnest($1::int[], $2::uuid[], $3::uuid[], $4::bigint[], $5::int[]) as k (item, run_id, thread_id, epoch, attempt)
+    from (select * from unnest($1::int[], $2::uuid[], $3::uuid[], $4::bigint[]) as k (item, run_id, thread_id, epoch) limit $5) k
     join holdfast.runs r on r.run_id = k.run_id and r.thread_id = k.thread_id and r.epoch = k.epoch
-   where r.status = 'running' order by r.run_id for share of r
+   -- By their keys: with the bare column, and a limit that is not told, it would read all running runs.
+   where r.status || '' = 'running' order by r.run_id for share of r
 ), blobs as (
   insert into public.checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
   select lease.thread_id, b.ns, b.channel, b.version, b.type, b.blob
