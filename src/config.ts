@@ -28,6 +28,7 @@ const settings = z.object({
   LANGGRAPH_CONFIG: z.string().transform(parsedJson).pipe(assistantDefaults).optional(),
   HOST: z.string().min(1).default("127.0.0.1"),
   PORT: whole(0, 65_535).default(2024),
+  PROBE_PORT: whole(0, 65_535).optional(),
   ROLES: z
     .string()
     .default("http,worker")

@@ -12,6 +12,7 @@ import { loadRegistry } from "./engine/registry.ts";
 import { loadStoreIndex } from "./engine/store-index.ts";
 import { openGraphModules, secondCopies } from "./graph-modules.ts";
 import { listen } from "./http/listen.ts";
+import { createProbes } from "./http/probes.ts";
 import { standInModel, startStandIn } from "./models/stand-in/server.ts";
 import type { Log } from "./observe/log.ts";
 import { bindSdkLogger } from "./observe/sdk-logger.ts";
@@ -39,8 +40,9 @@ export async function serve(config: Config, log: Log, { environment, mainFile }:
   const opened = await openRoles({ config, log, standIn: environment, mainFile, closed });
   try {
     const url = opened.app === null ? null : await listenAt({ ...opened, app: opened.app, config });
+    const probes = await listenForProbes(opened, config);
     log.info(
-      { address: url, roles: config.ROLES, graphs: opened.graphs, worker: config.WORKER_ID },
+      { address: url, probes, roles: config.ROLES, graphs: opened.graphs, worker: config.WORKER_ID },
       "holdfast is up",
     );
     return { url, stop: opened.stop };
@@ -65,6 +67,8 @@ interface Wanted {
 
 export interface Opened {
   app: ProjectApp["app"] | null;
+  /** What a process without the API answers. */
+  probes: ReturnType<typeof createProbes>;
   graphs: string[];
   stops: Stop[];
   /** Says that no more traffic is wanted. */
@@ -98,7 +102,9 @@ export async function openRoles(wanted: Wanted): Promise<Opened> {
     const drain = (): void => {
       draining = true;
     };
-    return { app, graphs: runtime.registry.graphIds, stops, drain, stop };
+    const authRequired = wanted.closed !== null || project.auth?.path !== undefined;
+    const probes = createProbes({ ...runtime, config: { authRequired }, ready });
+    return { app, probes, graphs: runtime.registry.graphIds, stops, drain, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -117,6 +123,20 @@ async function listenAt({
     drain();
     await server.stop();
   });
+  return server.url;
+}
+
+/** For a process without the API that is told a port; null for any other. */
+async function listenForProbes(
+  { app, probes, stops, drain }: Opened,
+  config: Config,
+): Promise<string | null> {
+  const { HOST: host, PROBE_PORT: port } = config;
+  if (app !== null || port === undefined) return null;
+  const server = await listen({ app: probes, host, port });
+  // The last to end: while runs drain it says so, and its metrics can be read.
+  stops.unshift(() => server.stop());
+  stops.push(async () => drain());
   return server.url;
 }
 

@@ -3,7 +3,7 @@ import type { MiddlewareHandler } from "hono";
 import { anyApiKey, findApiKeys } from "../db/queries/keys.ts";
 import { one } from "../db/query.ts";
 import { headersOf, userOfPrincipal } from "./caller.ts";
-import type { HttpDeps, HttpEnv, Principal, RequestContext } from "./deps.ts";
+import type { HttpConfig, HttpDeps, HttpEnv, Principal, RequestContext } from "./deps.ts";
 import { Refused } from "./errors.ts";
 import { isUi } from "./guard.ts";
 import { senderIn } from "./loopback.ts";
@@ -29,7 +29,9 @@ export function makeApiKey(): { key: string; prefix: string; hash: Buffer } {
 }
 
 /** Names the principal of every request. Without any key in the database, and not told otherwise, all are welcome. */
-export function authenticate(deps: Pick<HttpDeps, "db" | "config" | "auth">): MiddlewareHandler<HttpEnv> {
+export function authenticate(
+  deps: Pick<HttpDeps, "db" | "auth"> & { config: Pick<HttpConfig, "authRequired"> },
+): MiddlewareHandler<HttpEnv> {
   const required = requirement(deps.db, deps.config.authRequired);
   return async (c, next) => {
     const principal = isOpen(c) ? anonymous : await whoAsks(deps, c, required);

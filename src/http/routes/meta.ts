@@ -10,21 +10,16 @@ import { operatorOnly } from "../guard.ts";
 /** A scrape must not hang with the database. */
 const scrapeMillisMax = 2_000;
 
-export function metaRoutes(deps: HttpDeps): Hono<HttpEnv> {
-  const { config, metrics, ready, programHttp } = deps;
+type Probed = Pick<HttpDeps, "db" | "log" | "metrics" | "ready">;
+
+/** What those ask who watch a process, whatever its roles. */
+export function probeRoutes(deps: Probed): Hono<HttpEnv> {
+  const { metrics, ready } = deps;
   const routes = new Hono<HttpEnv>();
   routes.get("/livez", (c) => c.json({ ok: true }));
   routes.get("/readyz", async (c) =>
     (await ready()) ? c.json({ ok: true }) : c.json({ ok: false }, 503, { "retry-after": "1" }),
   );
-  if (programHttp?.disable_meta !== true) {
-    routes.get("/ok", (c) => c.json({ ok: true }));
-    routes.get("/info", (c) => {
-      const assistants = programHttp?.disable_assistants !== true;
-      const flags = { assistants, crons: true, langsmith: false, langsmith_tracing_replicas: false };
-      return c.json({ version: config.version, context: "js", flags });
-    });
-  }
   routes.get("/metrics", async (c) => {
     operatorOnly(c);
     await withinScrape(measureQueue(deps));
@@ -34,8 +29,21 @@ export function metaRoutes(deps: HttpDeps): Hono<HttpEnv> {
   return routes;
 }
 
+export function metaRoutes(deps: HttpDeps): Hono<HttpEnv> {
+  const { config, programHttp } = deps;
+  const routes = probeRoutes(deps);
+  if (programHttp?.disable_meta === true) return routes;
+  routes.get("/ok", (c) => c.json({ ok: true }));
+  routes.get("/info", (c) => {
+    const assistants = programHttp?.disable_assistants !== true;
+    const flags = { assistants, crons: true, langsmith: false, langsmith_tracing_replicas: false };
+    return c.json({ version: config.version, context: "js", flags });
+  });
+  return routes;
+}
+
 /** Depths are read when somebody looks: a gauge kept beside the rows would drift from them. */
-async function measureQueue({ db, metrics, log }: HttpDeps): Promise<void> {
+async function measureQueue({ db, metrics, log }: Probed): Promise<void> {
   try {
     metrics.deadLetterDepth.set(one(await deadLetterDepth(db, undefined)) ?? 0);
     const rows = await queueDepth(db, undefined);
@@ -52,7 +60,7 @@ async function measureQueue({ db, metrics, log }: HttpDeps): Promise<void> {
 
 const breakerLevels = { closed: 0, half_open: 1, open: 2 } as const;
 
-async function measureBreakers({ db, metrics, log }: HttpDeps): Promise<void> {
+async function measureBreakers({ db, metrics, log }: Probed): Promise<void> {
   try {
     const rows = await listBreakers(db, { limit: breakersMax });
     metrics.breakerState.reset();
