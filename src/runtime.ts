@@ -2,6 +2,7 @@
 // main.ts; two runtimes can live in one process, which is what tests do.
 import { GroupCommit } from "./checkpoint/group-commit.ts";
 import type { StoreIndex } from "./checkpoint/store-index.ts";
+import { TextMemory } from "./checkpoint/text-memory.ts";
 import { type Bus, openBus } from "./db/listen.ts";
 import { type Database, openDatabase } from "./db/pool.ts";
 import { upsertSystemAssistant } from "./db/queries/assistants.ts";
@@ -56,6 +57,8 @@ export interface Runtime {
   group: GroupCommit;
   /** The outcomes of all runs of this process. */
   outcomes: GroupSettle;
+  /** Of threads that its runs have worked on. */
+  texts: TextMemory;
   registry: Registry;
   log: Log;
   metrics: Metrics;
@@ -86,6 +89,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     bus,
     group: new GroupCommit(db),
     outcomes: new GroupSettle(db),
+    texts: new TextMemory(),
     registry,
     log,
     metrics: openMetrics(),

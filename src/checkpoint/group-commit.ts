@@ -1,6 +1,7 @@
 import { type Fits, Lane } from "../db/lane.ts";
 import type { Database } from "../db/pool.ts";
-import { type GroupItem, writeGroup } from "../db/queries/checkpoint-groups.ts";
+import { type GroupItem, partsOf, writeGroup, writeGroupWithParts } from "../db/queries/checkpoint-groups.ts";
+import { bytesOfParts } from "../domain/parts.ts";
 
 /** Statements under way at a time. A thread's writes always take the same lane, so they keep their order. */
 const lanesTotal = 2;
@@ -22,7 +23,8 @@ export class GroupCommit {
   constructor(db: Database) {
     const send = async (group: Weighed[]): Promise<boolean[]> => {
       const items = group.map(({ item }) => item);
-      const written = new Set(await writeGroup(db, items));
+      const withParts = items.some((item) => partsOf(item).length > 0);
+      const written = new Set(await (withParts ? writeGroupWithParts : writeGroup)(db, items));
       return items.map((_, n) => written.has(n));
     };
     this.#lanes = Array.from({ length: lanesTotal }, () => new Lane({ fits: roomForWrites, send }));
@@ -55,11 +57,11 @@ function roomForWrites(): Fits<Weighed> {
 }
 
 function bytesOf({ batch, put, writes }: GroupItem): number {
-  const events = batch.events.reduce((sum, { data }) => sum + data.length, 0);
+  const events = batch.events.reduce((sum, { data }) => sum + data.length, bytesOfParts(batch.parts));
   const pending = writes.reduce((sum, { blob }) => sum + blob.byteLength, 0);
   if (put === undefined) return events + pending;
   const blobs = put.blobs.reduce((sum, { blob }) => sum + (blob?.byteLength ?? 0), 0);
-  return events + pending + blobs + put.checkpoint.length + put.metadata.length;
+  return events + pending + blobs + bytesOfParts(put.parts) + put.checkpoint.length + put.metadata.length;
 }
 
 /** Thread ids are random: a few of their digits spread them evenly. */

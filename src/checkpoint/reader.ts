@@ -8,8 +8,10 @@ import type {
 import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
 import type { Database } from "../db/pool.ts";
 import * as reads from "../db/queries/checkpoint-reads.ts";
+import { ownType } from "../db/queries/parts.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { strictSerializer } from "./serializer.ts";
+import type { KnownValue, ThreadTexts } from "./text-memory.ts";
 import { nextVersion, withOurVersions } from "./versions.ts";
 
 const listMax = 1_000;
@@ -19,15 +21,19 @@ export interface ReadingOptions {
   /** Statements run here; the transaction of an API write, else the pool. */
   on?: Queryable;
   serializer?: SerializerProtocol;
+  /** Long values of one thread that need not be read again. */
+  texts?: ThreadTexts | undefined;
 }
 
 /** PostgresSaver's tables, read in the order of our own seq, one statement each; also threads that it wrote itself. */
 export class ReadingSaver extends PostgresSaver {
   protected readonly on: Queryable;
+  readonly #texts: ThreadTexts | undefined;
 
-  constructor({ db, on, serializer }: ReadingOptions) {
+  constructor({ db, on, serializer, texts }: ReadingOptions) {
     super(db.pool, serializer ?? strictSerializer);
     this.on = on ?? db;
+    this.#texts = texts;
   }
 
   // The stock loader takes any version; in text form "10" would sort before "9".
@@ -42,13 +48,18 @@ export class ReadingSaver extends PostgresSaver {
       checkpoint_id: checkpointId,
     } = config.configurable ?? {};
     if (typeof threadId !== "string") return undefined;
+    const texts = this.#texts?.threadId === threadId ? this.#texts : undefined;
+    const known = texts?.valuesOf(ns) ?? [];
     const found = await reads.getCheckpoint(this.on, {
       threadId,
       ns,
       checkpointId: checkpointId ?? null,
+      known: known.map(({ channel, version }) => `${channel} ${version}`),
     });
     const row = one(found);
-    return row === undefined ? undefined : this.#tuple(row);
+    if (row === undefined) return undefined;
+    if (texts !== undefined) rememberValues(row, texts);
+    return this.#tuple(withKnown(row, known));
   }
 
   override async *list(
@@ -94,5 +105,26 @@ export class ReadingSaver extends PostgresSaver {
     };
     if (parent_checkpoint_id !== null) tuple.parentConfig = { configurable: parent };
     return tuple;
+  }
+}
+
+/** The values that were left out because they are known. */
+function withKnown(row: reads.CheckpointRow, known: readonly KnownValue[]): reads.CheckpointRow {
+  const { channel_versions: versions } = row.checkpoint;
+  const here = known.filter(({ channel, version }) => String(versions[channel]) === version);
+  if (here.length === 0) return row;
+  const values = here.map(({ channel, text }): reads.CheckpointRow["channel_values"][number] => [
+    Buffer.from(channel),
+    Buffer.from(ownType),
+    text,
+  ]);
+  return { ...row, channel_values: [...row.channel_values, ...values] };
+}
+
+function rememberValues(row: reads.CheckpointRow, texts: ThreadTexts): void {
+  for (const [name, , text] of row.channel_values) {
+    const channel = name.toString();
+    const version = String(row.checkpoint.channel_versions[channel]);
+    if (typeof text === "string") texts.keepValue({ ns: row.checkpoint_ns, channel, version, text });
   }
 }

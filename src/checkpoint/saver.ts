@@ -13,12 +13,17 @@ import {
 import type { GroupItem } from "../db/queries/checkpoint-groups.ts";
 import * as writes from "../db/queries/checkpoint-writes.ts";
 import { deleteCheckpoints } from "../db/queries/checkpoints.ts";
+import { blobInParts, ownType } from "../db/queries/parts.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import { type EventBatch, noEvents, type StepEvents } from "../domain/event.ts";
+import { type Sending, wholeCharsMax } from "../domain/parts.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { type ReadingOptions, ReadingSaver } from "./reader.ts";
 import { type Aboard, Riders } from "./riders.ts";
+import { dumpText, strictSerializer } from "./serializer.ts";
+import type { KnownValue } from "./text-memory.ts";
+import type { KnownParts } from "./thread-parts.ts";
 
 /** Who writes: a run under its lease, or an API call that holds the thread's lock and its next epoch. */
 export type Holder =
@@ -35,6 +40,8 @@ export interface SaverOptions extends ReadingOptions {
   metadata?: Record<string, unknown>;
   /** Whether nobody has ever written a checkpoint of the holder's thread: all there is to read is what this saver writes. */
   newThread?: boolean;
+  /** Of the holder's thread, where long values are kept in parts; without it they are stored whole. */
+  parts?: KnownParts;
   /** Where a run's writes travel together with those of others; without it each one goes alone. */
   group?: GroupCommit;
   /** Repeats a statement whose outcome is unknown, and counts what the fence refused. */
@@ -58,6 +65,7 @@ export class FencedSaver extends ReadingSaver {
   readonly #events: StepEvents;
   readonly #noSteps: boolean;
   readonly #metadata: Record<string, unknown>;
+  readonly #parts: KnownParts | undefined;
   readonly #group: GroupCommit | undefined;
   readonly #riders = new Riders(() => this.#sendRiders());
   readonly #write: NonNullable<SaverOptions["write"]>;
@@ -65,12 +73,13 @@ export class FencedSaver extends ReadingSaver {
   readonly #written = new Set<string>();
 
   constructor(options: SaverOptions) {
-    const { holder, events, write, metadata, noSteps, group, newThread } = options;
-    super(options);
+    const { holder, events, write, metadata, noSteps, group, newThread, parts } = options;
+    super({ ...options, texts: parts?.texts });
     this.#holder = holder;
     this.#events = events ?? noEvents;
     this.#metadata = metadata ?? {};
     this.#noSteps = noSteps ?? false;
+    this.#parts = parts;
     this.#group = group;
     this.#newThread = newThread ?? false;
     this.#write = write ?? ((_kind, statement) => statement());
@@ -96,8 +105,10 @@ export class FencedSaver extends ReadingSaver {
     } = config.configurable ?? {};
     if (this.#noSteps) throw new StepRefused("the graph went on without the answer");
     const { channel_values: values, ...rest } = checkpoint;
-    const blobs = await this.#dumpChannels(values, newVersions);
     const holder = this.#owner(threadId);
+    const sending = this.#parts?.open();
+    const long: KnownValue[] = [];
+    const blobs = await this.#dumpChannels({ values, versions: newVersions, ns, sending, long });
     this.#written.add(ns);
     const step = {
       ns,
@@ -106,9 +117,12 @@ export class FencedSaver extends ReadingSaver {
       checkpoint: JSON.stringify(rest),
       metadata: JSON.stringify({ ...this.#metadata, ...metadata }),
       blobs,
+      parts: sending?.parts ?? [],
     };
     await failpoint("checkpoint.before_commit");
     await this.#commitStep(holder, step);
+    sending?.committed();
+    for (const value of long) this.#parts?.texts.keepValue(value);
     await failpoint("checkpoint.committed");
     return { configurable: { thread_id: threadId, checkpoint_ns: ns, checkpoint_id: checkpoint.id } };
   }
@@ -222,17 +236,38 @@ export class FencedSaver extends ReadingSaver {
     };
   }
 
-  async #dumpChannels(
-    values: Record<string, unknown>,
-    versions: ChannelVersions,
-  ): Promise<writes.PutParams["blobs"]> {
+  async #dumpChannels(dumping: Dumping): Promise<writes.PutParams["blobs"]> {
     return Promise.all(
-      Object.entries(versions).map(async ([channel, version]) => {
-        if (!Object.hasOwn(values, channel))
-          return { channel, version: String(version), type: "empty", blob: null };
-        const [type, blob] = await this.serde.dumpsTyped(values[channel]);
-        return { channel, version: String(version), type, blob };
+      Object.entries(dumping.versions).map(async ([channel, version]) => {
+        const named = { channel, version: String(version) };
+        if (!Object.hasOwn(dumping.values, channel)) return { ...named, type: "empty", blob: null };
+        const [type, blob] = await this.#dumpChannel(named, dumping);
+        return { ...named, type, blob };
       }),
     );
   }
+
+  /** Only what our own serializer wrote is known to be text. */
+  async #dumpChannel(
+    { channel, version }: { channel: string; version: string },
+    { values, ns, sending, long }: Dumping,
+  ): Promise<Dumped> {
+    const value = values[channel];
+    if (sending === undefined || this.serde !== strictSerializer) return this.serde.dumpsTyped(value);
+    const text = dumpText(value);
+    if (text.length < wholeCharsMax) return [ownType, Buffer.from(text, "utf8")];
+    long.push({ ns, channel, version, text });
+    return [blobInParts, Buffer.from(await sending.cut(`${ns}/${channel}`, text), "utf8")];
+  }
+}
+
+type Dumped = [type: string, bytes: Uint8Array];
+
+interface Dumping {
+  values: Record<string, unknown>;
+  versions: ChannelVersions;
+  ns: string;
+  sending: Sending | undefined;
+  /** Takes the values that are kept in parts. */
+  long: KnownValue[];
 }

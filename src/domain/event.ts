@@ -1,3 +1,5 @@
+import type { Part } from "./parts.ts";
+
 /** An event that has no number yet. */
 export interface PendingEvent {
   event: string;
@@ -10,6 +12,8 @@ export interface EventBatch {
   firstSeq: number;
   attempt: number;
   events: readonly PendingEvent[];
+  /** Of their long texts, those that are not stored yet. */
+  parts: readonly Part[];
   /** Call with true after the commit; false puts the events back, unnumbered. */
   release(committed: boolean): void;
 }
@@ -21,8 +25,13 @@ export interface StepEvents {
 }
 
 export const noEvents: StepEvents = {
-  take: () => Promise.resolve({ firstSeq: 0, attempt: 0, events: [], release: () => undefined }),
+  take: () => Promise.resolve({ firstSeq: 0, attempt: 0, events: [], parts: [], release: () => undefined }),
 };
+
+/** Events that repeat the state: kept in parts when they are long. Others say what is said once. */
+export const repeatsState = ({ event }: { event: string }): boolean =>
+  repeating.has(event.split("|", 1)[0] ?? "");
+const repeating = new Set(["values", "checkpoints", "debug"]);
 
 /** The stream of one attempt, being written: the saver takes from it, the engine puts into it. */
 export interface RunEvents extends StepEvents {

@@ -16,6 +16,8 @@ export interface Question {
 /** What the thread looks like after an attempt, in wire form, as shown by `GET /threads/:id`. */
 export interface ThreadView {
   values: unknown;
+  /** The values as JSON text, where somebody has made it already. */
+  valuesText?: string;
   interrupts: Record<string, { id?: string; value: unknown }[]>;
   /** True when nodes are left to run: a question or a breakpoint. */
   parked: boolean;

@@ -30,6 +30,11 @@ export const isTerminal = (status: RunStatus): boolean => nextStatuses[status].l
 export const isFirstClaim = (run: { epoch: number; first_epoch: number | null }): boolean =>
   run.epoch === run.first_epoch;
 
+/** Nobody has ever written a checkpoint of its thread. */
+export const isOfNewThread = (
+  run: Parameters<typeof isFirstClaim>[0] & { has_checkpoints?: boolean },
+): boolean => isFirstClaim(run) && run.has_checkpoints === false;
+
 export function wireStatus(status: RunStatus): WireRunStatus {
   return status === "queued" || status === "blocked" ? "pending" : status;
 }

@@ -6,6 +6,7 @@ import type { GroupCommit } from "../checkpoint/group-commit.ts";
 import { FencedSaver, type WriteKind } from "../checkpoint/saver.ts";
 import { RunStore } from "../checkpoint/store.ts";
 import type { StoreIndex } from "../checkpoint/store-index.ts";
+import type { KnownParts } from "../checkpoint/thread-parts.ts";
 import type { Database } from "../db/pool.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { getThread } from "../db/queries/threads.ts";
@@ -13,7 +14,7 @@ import { one } from "../db/query.ts";
 import type { PendingEvent, RunEvents } from "../domain/event.ts";
 import type { Lifetimes } from "../domain/lifetimes.ts";
 import type { Outcome } from "../domain/outcome.ts";
-import { isFirstClaim } from "../domain/run.ts";
+import { isFirstClaim, isOfNewThread } from "../domain/run.ts";
 import { refuseSwallowedQuestions } from "../effects/asked.ts";
 import { openEffects } from "../effects/ledger.ts";
 import { openModels } from "../models/runtime.ts";
@@ -54,6 +55,8 @@ export interface AttemptSignals {
   /** Ends this attempt with an error that graph code must not be able to swallow. */
   abort: (error: Error) => void;
   events: RunEvents;
+  /** Of the run's thread. */
+  parts: KnownParts;
   /** Repeats a statement while the database is away, and counts what the fence refused. */
   write: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
 }
@@ -73,8 +76,8 @@ export async function runAttempt(
   const opened = await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
   const version = registry.version(run.graph_id, opened);
   const own = { db, group, holder: holderOf(run), write: signals.write, metadata: metadataOf(run, version) };
-  const newThread = isFirstClaim(run) && run.has_checkpoints === false;
-  const saver = new FencedSaver({ ...own, newThread, events: signals.events });
+  const newThread = isOfNewThread(run);
+  const saver = new FencedSaver({ ...own, newThread, events: signals.events, parts: signals.parts });
   const graph: Graph = Object.assign(opened, { checkpointer: saver, store: storeOf(deps, run, signals) });
 
   await announce({ db, graph, events: signals.events }, run);

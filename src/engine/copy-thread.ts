@@ -1,9 +1,11 @@
 import { FencedSaver } from "../checkpoint/saver.ts";
+import { KnownParts } from "../checkpoint/thread-parts.ts";
 import type { Database } from "../db/pool.ts";
 import { lockThread } from "../db/queries/create.ts";
 import { escalationsOfThread, insertEscalation } from "../db/queries/escalations.ts";
 import { effectsBehind } from "../db/queries/forks.ts";
-import type { EscalationRow, ThreadRow } from "../db/queries/rows.ts";
+import { sendParts } from "../db/queries/parts.ts";
+import type { EscalationRow, ThreadHead, ThreadRow } from "../db/queries/rows.ts";
 import { settleThread } from "../db/queries/settle.ts";
 import * as copies from "../db/queries/thread-copy.ts";
 import { getThread } from "../db/queries/threads.ts";
@@ -44,9 +46,10 @@ export async function copyThread({ db, registry }: Deps, request: CopyThread): P
     if (source === undefined) throw new Conflict("Thread not found");
     await checkSize(tx, threadId);
     const copyId = newId();
-    const epoch = one(await copies.insertCopy(tx, { threadId, copyId, tenant })) ?? source.epoch;
+    const copied = one(await copies.insertCopy(tx, { threadId, copyId, tenant }));
+    if (copied === undefined) throw new Conflict("Thread not found");
     if (!request.repeatEffects) await refuseRepeats(tx, { threadId, copyId });
-    await showCopy(tx, { db, registry, source, copyId, epoch });
+    await showCopy(tx, { db, registry, source, copyId, ...copied });
     const copy = one(await getThread(tx, { threadId: copyId, tenant }));
     if (copy === undefined) throw new Conflict("Thread not found");
     return copy;
@@ -83,23 +86,32 @@ async function refuseRepeats(
 }
 
 interface Copy extends Deps {
-  source: ThreadRow;
+  source: ThreadHead;
   copyId: string;
   epoch: number;
+  /** Whether the source shows values. */
+  hasValues: boolean;
 }
 
 /** The copy's view and questions come from its own checkpoints: the source's may be of a step before. */
-async function showCopy(tx: Queryable, { db, registry, source, copyId, epoch }: Copy): Promise<void> {
+async function showCopy(
+  tx: Queryable,
+  { db, registry, source, copyId, epoch, hasValues }: Copy,
+): Promise<void> {
   const graphId = graphIdOf(source);
   if (graphId === null) return;
   const saver = new FencedSaver({ db, on: tx, holder: { kind: "reader" } });
   const opened = await registry.open(graphId, factoryConfig(source));
   const graph = Object.assign(opened, { checkpointer: saver });
   const { view, questions } = await readParked(graph, saver, copyId);
+  const sending = new KnownParts({ on: tx, threadId: copyId }).open();
+  const shown = hasValues || view.parked;
+  const values = shown ? await sending.cut("values", JSON.stringify(view.values)) : null;
+  await sendParts(tx, copyId, sending.parts);
   await settleThread(tx, {
     threadId: copyId,
     epoch,
-    values: source.values === null && !view.parked ? null : JSON.stringify(view.values),
+    values,
     interrupts: JSON.stringify(view.interrupts),
     error: null,
     graphVersion: source.graph_version ?? (view.parked ? registry.version(graphId, graph) : null),
@@ -111,7 +123,7 @@ async function showCopy(tx: Queryable, { db, registry, source, copyId, epoch }: 
 /** The questions of the copy have ids and times of their own: an answer to the source's cannot reach them. */
 async function askAgain(
   tx: Queryable,
-  asking: { source: ThreadRow; copyId: string; graphId: string; questions: Question[] },
+  asking: { source: ThreadHead; copyId: string; graphId: string; questions: Question[] },
 ): Promise<void> {
   const { source, copyId, graphId, questions } = asking;
   if (questions.length === 0) return;

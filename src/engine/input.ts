@@ -16,7 +16,7 @@ import { allTasks } from "./view.ts";
 const nullTaskId = "00000000-0000-0000-0000-000000000000";
 
 /** The answers travel without events. */
-const noBatch = { firstSeq: 0, attempt: 0, events: [] };
+const noBatch = { firstSeq: 0, attempt: 0, events: [], parts: [] };
 
 export interface PreparedInput {
   input: unknown;

@@ -1,9 +1,11 @@
 import type { RunnableConfig } from "@langchain/core/runnables";
 import { Command } from "@langchain/langgraph";
 import { FencedSaver } from "../checkpoint/saver.ts";
+import { KnownParts } from "../checkpoint/thread-parts.ts";
 import type { Database } from "../db/pool.ts";
 import { insertThread, lockThread, openRuns } from "../db/queries/create.ts";
 import * as escalations from "../db/queries/escalations.ts";
+import { sendParts } from "../db/queries/parts.ts";
 import type { ThreadRow } from "../db/queries/rows.ts";
 import { settleThread } from "../db/queries/settle.ts";
 import { getThread, takeEpoch } from "../db/queries/threads.ts";
@@ -109,16 +111,18 @@ async function writeState(
   if (graphId === null)
     throw new InvalidInput(`Thread with ID ${threadId} has no graph: run one on it first`);
   const epoch = one(await takeEpoch(tx, { threadId })) ?? thread.epoch;
+  const parts = new KnownParts({ on: tx, threadId });
   const saver = new FencedSaver({
     db,
     on: tx,
+    parts,
     holder: { kind: "thread", threadId, epoch },
     metadata: { graph_id: graphId },
   });
   const opened = await registry.open(graphId, factoryConfig(thread));
   const graph: Graph = Object.assign(opened, { checkpointer: saver });
   const written = await write({ graph, saver }).catch((error: unknown) => refusedBy(error, field));
-  await showOnThread(tx, { graph, saver, threadId, epoch, version: registry.version(graphId, graph) });
+  await showOnThread(tx, { graph, saver, parts, threadId, epoch, version: registry.version(graphId, graph) });
   return (
     nameOf(threadId, written) ?? {
       thread_id: threadId,
@@ -145,6 +149,7 @@ function refusedBy(error: unknown, field: string): never {
 interface Written {
   graph: Graph;
   saver: FencedSaver;
+  parts: KnownParts;
   threadId: string;
   epoch: number;
   version: string;
@@ -152,13 +157,16 @@ interface Written {
 
 async function showOnThread(
   tx: Queryable,
-  { graph, saver, threadId, epoch, version }: Written,
+  { graph, saver, parts, threadId, epoch, version }: Written,
 ): Promise<void> {
   const { view, questions } = await readParked(graph, saver, threadId);
+  const sending = parts.open();
+  const values = await sending.cut("values", JSON.stringify(view.values));
+  await sendParts(tx, threadId, sending.parts);
   await settleThread(tx, {
     threadId,
     epoch,
-    values: JSON.stringify(view.values),
+    values,
     interrupts: JSON.stringify(view.interrupts),
     error: null,
     graphVersion: view.parked ? version : null,

@@ -4,7 +4,7 @@ import { RESUME } from "@langchain/langgraph-checkpoint";
 import { FencedSaver } from "../checkpoint/saver.ts";
 import type { Database } from "../db/pool.ts";
 import { escalationsOfThread } from "../db/queries/escalations.ts";
-import type { EscalationRow, ThreadRow } from "../db/queries/rows.ts";
+import type { EscalationRow, ThreadHead, ThreadRow } from "../db/queries/rows.ts";
 import { NotFound } from "../domain/errors.ts";
 import { questionId } from "../queue/question.ts";
 import type { Graph, Registry } from "./registry.ts";
@@ -60,7 +60,7 @@ interface Reading {
 }
 
 /** The graph a thread belongs to: of its last run, or as its metadata says; null when it never had one. */
-export function graphIdOf(thread: ThreadRow): string | null {
+export function graphIdOf(thread: ThreadHead): string | null {
   const named = thread.metadata.graph_id;
   return thread.graph_id ?? (typeof named === "string" ? named : null);
 }
@@ -126,11 +126,11 @@ export async function readHistory(
 }
 
 /** What a graph made by a function is made from, as for a run of this thread. */
-export const factoryConfig = ({ config }: ThreadRow): Record<string, unknown> => ({
+export const factoryConfig = ({ config }: ThreadHead): Record<string, unknown> => ({
   configurable: config.configurable ?? {},
 });
 
-async function openReading({ db, registry }: Deps, thread: ThreadRow, graphId: string): Promise<Reading> {
+async function openReading({ db, registry }: Deps, thread: ThreadHead, graphId: string): Promise<Reading> {
   const saver = new FencedSaver({ db, holder: { kind: "reader" } });
   const opened = await registry.open(graphId, factoryConfig(thread));
   const asked = await escalationsOfThread(db, { threadId: thread.thread_id });

@@ -4,7 +4,7 @@ import type { FencedSaver } from "../checkpoint/saver.ts";
 import type { Question, ThreadView } from "../domain/outcome.ts";
 import { questionId } from "../queue/question.ts";
 import type { Graph } from "./registry.ts";
-import { toPlain } from "./wire.ts";
+import { toPlain, toWire } from "./wire.ts";
 
 type Task = StateSnapshot["tasks"][number];
 const nestingMax = 32;
@@ -26,7 +26,9 @@ export async function readParked(graph: Graph, saver: FencedSaver, threadId: str
     const shown = { id: questionId({ threadId, taskId, ordinal }), value: payload };
     interrupts[taskId] = [...(interrupts[taskId] ?? []), shown];
   }
-  const view = { values: toPlain(snapshot.values), interrupts, parked: snapshot.next.length > 0 };
+  const valuesText = toWire(snapshot.values);
+  const values: unknown = JSON.parse(valuesText);
+  const view = { values, valuesText, interrupts, parked: snapshot.next.length > 0 };
   return { view, questions, snapshot };
 }
 

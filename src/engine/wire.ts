@@ -1,5 +1,6 @@
 import { BaseMessage } from "@langchain/core/messages";
 import { isUserOfRun } from "../domain/caller.ts";
+import { plainMessage } from "./wire-message.ts";
 
 /**
  * JSON text as the Agent Server's clients expect it: messages flat with their type, dates in ISO, a BigInt as text,
@@ -22,10 +23,10 @@ export function toWire(value: unknown): string {
 function flatten(original: unknown, shown: unknown): unknown {
   if (typeof original === "bigint") return original.toString();
   if (original === null || typeof original !== "object") return shown;
-  if (BaseMessage.isInstance(original)) {
-    const { type, data } = original.toDict();
-    return { ...data, type };
-  }
+  // Here, not one by one: JSON.stringify calls the toJSON of a message before it asks.
+  if (Array.isArray(original))
+    return original.map((item: unknown) => (BaseMessage.isInstance(item) ? plainMessage(item) : item));
+  if (BaseMessage.isInstance(original)) return plainMessage(original);
   if (original instanceof Map)
     return Object.fromEntries([...original].map(([key, item]) => [String(key), item]));
   if (original instanceof Set) return [...original];

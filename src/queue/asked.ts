@@ -1,5 +1,5 @@
 import type { Bus } from "../db/listen.ts";
-import type { AssistantRow, ThreadRow } from "../db/queries/rows.ts";
+import type { AssistantRow, ThreadHead } from "../db/queries/rows.ts";
 import { withoutCaller } from "../domain/caller.ts";
 import { InvalidInput } from "../domain/errors.ts";
 import { newId } from "../domain/ids.ts";
@@ -31,7 +31,7 @@ interface Asked {
 
 interface Found {
   assistant: AssistantRow;
-  thread: ThreadRow | undefined;
+  thread: ThreadHead | undefined;
 }
 
 /** What somebody asked for, over HTTP or by a cron, with the settings of its assistant and its thread. Throws InvalidInput. */
@@ -154,7 +154,7 @@ function mergedConfig(
  * What callers said, in this run and in earlier ones of the thread. The assistant's part is not kept on the thread, or an
  * older version of it would speak for later runs.
  */
-function callersConfigurable(body: AskedRun, thread: ThreadRow | undefined): Record<string, unknown> {
+function callersConfigurable(body: AskedRun, thread: ThreadHead | undefined): Record<string, unknown> {
   const ofThread = (thread?.config ?? {}) as RunConfig;
   const merged = { ...withoutCaller(ofThread.configurable ?? {}), ...body.config?.configurable };
   // It is about this run alone: kept on the thread, it would speak for every later one.

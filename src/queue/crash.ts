@@ -7,6 +7,7 @@ import type { Outcome } from "../domain/outcome.ts";
 import type { RunError } from "../domain/run.ts";
 import { storable } from "../domain/text.ts";
 import { settleInTransaction } from "./settle.ts";
+import { storedTextsOf } from "./stored-texts.ts";
 
 /** Crashes that a run survives without a committed step between them; the third ends it. */
 export const crashesMax = 3;
@@ -94,7 +95,8 @@ async function endInstead(tx: Queryable, run: RunRow, error: RunError | null): P
           },
         ]
       : [];
-  await settleInTransaction(tx, { run, outcome, finalEvents });
+  const settlement = { run, outcome, finalEvents };
+  await settleInTransaction(tx, settlement, await storedTextsOf(settlement));
   return outcome.kind === "dead" ? { kind: "buried", error: outcome.error } : { kind: "cancelled" };
 }
 

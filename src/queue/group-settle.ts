@@ -1,14 +1,18 @@
 import { Lane } from "../db/lane.ts";
 import type { Database } from "../db/pool.ts";
+import { insertParts } from "../db/queries/parts.ts";
 import { promoteNext } from "../db/queries/settle.ts";
 import { finishRuns, holdRuns, lockThreads, type Success } from "../db/queries/settle-group.ts";
 import type { Queryable } from "../db/query.ts";
 import { DatabaseAway } from "../domain/errors.ts";
+import { bytesOfParts, type Part } from "../domain/parts.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { type Settlement, settleInTransaction } from "./settle.ts";
+import { type StoredTexts, storedTextsOf } from "./stored-texts.ts";
 import { roomForTravellers, travellerBytesMax } from "./travellers.ts";
 
 interface Plain extends Success {
+  parts: readonly Part[];
   bytes: number;
 }
 
@@ -28,9 +32,10 @@ export class GroupSettle {
   /** Throws LeaseLost, having written nothing, when the run has another holder. */
   async settle(settlement: Settlement): Promise<void> {
     await failpoint("settle.before");
-    const plain = plainOf(settlement);
+    const stored = await storedTextsOf(settlement);
+    const plain = plainOf(settlement, stored);
     const together = plain !== undefined && (await this.#lane.join(plain));
-    if (!together) await this.#db.transaction((tx) => settleInTransaction(tx, settlement));
+    if (!together) await this.#db.transaction((tx) => settleInTransaction(tx, settlement, stored));
     await failpoint("settle.after");
   }
 
@@ -47,18 +52,17 @@ export class GroupSettle {
 }
 
 /** What the outcome alone can tell: the row may still say that it is not as simple as that. */
-function plainOf({ run, outcome, finalEvents }: Settlement): Plain | undefined {
+function plainOf({ run, outcome }: Settlement, stored: StoredTexts): Plain | undefined {
   if (run.kind === "compensation" || outcome.kind !== "success" || outcome.questions.length > 0) return;
   const { view, graphVersion } = outcome;
-  const values: string | undefined = JSON.stringify(view.values);
-  if (values === undefined) return;
-  const interrupts = JSON.stringify(view.interrupts);
-  const bytes =
-    values.length + interrupts.length + finalEvents.reduce((sum, { data }) => sum + data.length, 0);
+  const { values, interrupts, finalEvents, parts } = stored;
+  if (values === null || interrupts === null) return;
+  const texts = values.length + interrupts.length + bytesOfParts(parts);
+  const bytes = finalEvents.reduce((sum, { data }) => sum + data.length, texts);
   if (bytes > travellerBytesMax) return;
   const { run_id: runId, epoch, thread_id: threadId } = run;
   const parkedBy = view.parked ? graphVersion : null;
-  return { runId, epoch, threadId, values, interrupts, parkedBy, finalEvents, bytes };
+  return { runId, epoch, threadId, values, interrupts, parkedBy, finalEvents, parts, bytes };
 }
 
 /** The runs that were settled. Those whose row or thread somebody else has locked are left out, so it never waits. */
@@ -72,8 +76,12 @@ async function settleTogether(tx: Queryable, group: readonly Plain[]): Promise<R
   const mine = group.filter(({ runId, threadId }) => locked.has(threadId) && held.has(runId));
   if (mine.length === 0) return new Set();
   const followed = mine.filter(({ runId }) => held.get(runId));
+  const parts = mine.flatMap(({ threadId, parts }) => parts.map((part) => ({ ...part, threadId })));
+  // Before the statement that reads them for the webhooks.
+  const sent = parts.length > 0 ? insertParts(tx, parts) : undefined;
   const [ended] = await Promise.all([
     finishRuns(tx, mine),
+    sent,
     ...followed.map(({ threadId }) => promoteNext(tx, { threadId })),
   ]);
   if (ended.length !== mine.length)

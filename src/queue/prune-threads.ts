@@ -1,6 +1,7 @@
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
 import { lockThread, openRuns } from "../db/queries/create.ts";
+import { pruneParts } from "../db/queries/parts.ts";
 import * as prune from "../db/queries/thread-prune.ts";
 import { one, type Queryable } from "../db/query.ts";
 import type { ThreadTtl } from "../domain/lifetimes.ts";
@@ -98,6 +99,7 @@ async function keepLatest(tx: Queryable, name: ThreadName): Promise<boolean> {
   if (!(await idle(tx, name))) return false;
   if (one(await prune.hasDeadLetter(tx, name)) !== undefined) return false;
   await prune.keepLatest(tx, name);
+  await pruneParts(tx, name);
   return true;
 }
 

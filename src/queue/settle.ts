@@ -2,12 +2,14 @@ import * as checkpoints from "../db/queries/checkpoints.ts";
 import { lockThread } from "../db/queries/create.ts";
 import * as escalations from "../db/queries/escalations.ts";
 import * as events from "../db/queries/events.ts";
+import { sendParts } from "../db/queries/parts.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import * as settling from "../db/queries/settle.ts";
 import { one, type Queryable } from "../db/query.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import { fingerprintOf } from "../domain/fingerprint.ts";
 import type { Outcome, Question } from "../domain/outcome.ts";
+import type { ThreadParts } from "../domain/parts.ts";
 import type { CancelAction } from "../domain/run.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import {
@@ -19,12 +21,15 @@ import {
   stuckAt,
 } from "./compensate.ts";
 import { escalationOf } from "./question.ts";
+import type { StoredTexts } from "./stored-texts.ts";
 
 export interface Settlement {
   run: RunRow;
   outcome: Outcome;
   /** Events that must not be seen before the outcome is stored: the questions, the error. */
   finalEvents: readonly { event: string; data: string }[];
+  /** Of the run's thread; without it long texts are stored whole. */
+  parts?: ThreadParts;
 }
 
 /**
@@ -32,7 +37,11 @@ export interface Settlement {
  * snapshot, the run's guarded move, its attempt, its questions, and the next run's promotion.
  * Throws LeaseLost, having written nothing, when the run has another holder.
  */
-export async function settleInTransaction(tx: Queryable, settlement: Settlement): Promise<void> {
+export async function settleInTransaction(
+  tx: Queryable,
+  settlement: Settlement,
+  stored: StoredTexts,
+): Promise<void> {
   const { run } = settlement;
   const lease = { runId: run.run_id, epoch: run.epoch };
   const [threads, holders] = await Promise.all([
@@ -49,14 +58,15 @@ export async function settleInTransaction(tx: Queryable, settlement: Settlement)
   if (outcome.kind === "cancelled" && outcome.action === "rollback") await undo(tx, run);
   // Cancelled or dead before its answer was written: the question is open again.
   const unused = held.resume !== null && !held.input_applied && isTerminalOutcome(outcome);
-  // An error that was on its way, of a compensation that has in truth done its work, is not told.
-  const finalEvents = outcome.kind === "compensated" ? [] : settlement.finalEvents;
   const rest = await restOf(tx, run, outcome);
-  await end(tx, { run, outcome, finalEvents, reopens: unused, rest });
+  await end(tx, { run, outcome, stored, reopens: unused, rest });
   await failpoint("settle.before_commit");
 }
 
-interface Ending extends Settlement {
+interface Ending {
+  run: RunRow;
+  outcome: Outcome;
+  stored: StoredTexts;
   /** The question it was to answer is open again. */
   reopens: boolean;
   rest: Rest;
@@ -64,11 +74,14 @@ interface Ending extends Settlement {
 
 /** One after the other, in one round trip: none needs to know what those before it have found. */
 async function end(tx: Queryable, ending: Ending): Promise<void> {
-  const { run, outcome, reopens } = ending;
+  const { run, outcome, stored, reopens } = ending;
   const place = { runId: run.run_id, threadId: run.thread_id };
-  const sent: Promise<unknown>[] = [move(tx, run, outcome)];
+  const leavesNothing = outcome.kind === "cancelled" && outcome.action === "rollback";
+  const sent: Promise<unknown>[] = [];
+  if (stored.parts.length > 0 && !leavesNothing) sent.push(sendParts(tx, run.thread_id, stored.parts));
+  sent.push(move(tx, ending));
   if (reopens) sent.push(escalations.reopenEscalations(tx, place));
-  if (!(outcome.kind === "cancelled" && outcome.action === "rollback")) sent.push(...record(tx, ending));
+  if (!leavesNothing) sent.push(...record(tx, ending));
   sent.push(showOnThread(tx, ending));
   if (isTerminalOutcome(outcome)) sent.push(startCompensation(tx, run));
   sent.push(settling.promoteNext(tx, { threadId: run.thread_id }));
@@ -91,7 +104,7 @@ async function endOfCompensation(tx: Queryable, run: RunRow, outcome: Outcome): 
 
 const isTerminalOutcome = ({ kind }: Outcome): boolean => kind === "cancelled" || kind === "dead";
 
-function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {
+function move(tx: Queryable, { run, outcome, stored }: Ending): Promise<RunRow[]> {
   const lease = { runId: run.run_id, epoch: run.epoch };
   const nothing = { output: null, error: null, fingerprint: null };
   switch (outcome.kind) {
@@ -100,7 +113,7 @@ function move(tx: Queryable, run: RunRow, outcome: Outcome): Promise<RunRow[]> {
         ...lease,
         ...nothing,
         status: "success",
-        output: JSON.stringify(outcome.view.values),
+        output: stored.values,
       });
     case "retry":
       return settling.retryRun(tx, { ...lease, ...outcome });
@@ -134,7 +147,9 @@ export async function undo(tx: Queryable, run: RunRow): Promise<void> {
   await escalations.reopenEscalations(tx, { runId: run.run_id, threadId: run.thread_id });
 }
 
-function record(tx: Queryable, { run, outcome, finalEvents }: Settlement): Promise<unknown>[] {
+function record(tx: Queryable, { run, outcome, stored }: Ending): Promise<unknown>[] {
+  // An error that was on its way, of a compensation that has in truth done its work, is not told.
+  const finalEvents = outcome.kind === "compensated" ? [] : stored.finalEvents;
   const sent: Promise<unknown>[] = [
     settling.recordAttempt(tx, {
       runId: run.run_id,
@@ -166,14 +181,14 @@ async function ask(tx: Queryable, run: RunRow, questions: readonly Question[]): 
   await escalations.supersedeEscalations(tx, { threadId: run.thread_id, keep: asked });
 }
 
-function showOnThread(tx: Queryable, { run, outcome, rest }: Ending): Promise<unknown> {
-  const view = "view" in outcome ? outcome.view : undefined;
+function showOnThread(tx: Queryable, { run, outcome, stored, rest }: Ending): Promise<unknown> {
+  const shows = "view" in outcome && outcome.view !== undefined;
   const open = outcome.kind === "retry" || outcome.kind === "released";
   return settling.settleThread(tx, {
     threadId: run.thread_id,
     epoch: run.epoch,
-    values: view === undefined ? null : JSON.stringify(view.values),
-    interrupts: view === undefined ? null : JSON.stringify(view.interrupts),
+    values: shows ? stored.values : null,
+    interrupts: shows ? stored.interrupts : null,
     error: rest.error,
     graphVersion:
       outcome.kind === "success" ? (outcome.view.parked ? outcome.graphVersion : null) : undefined,

@@ -1,6 +1,7 @@
 import { RunControl } from "@langchain/langgraph";
 import pRetry from "p-retry";
 import type { WriteKind } from "../checkpoint/saver.ts";
+import { KnownParts } from "../checkpoint/thread-parts.ts";
 import { lastSeq } from "../db/queries/events.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { attemptRecorded } from "../db/queries/settle.ts";
@@ -9,7 +10,7 @@ import { isDatabaseAway } from "../domain/classify.ts";
 import { Cancelled, LeaseLost } from "../domain/errors.ts";
 import type { Outcome } from "../domain/outcome.ts";
 import { decide, retryPolicy } from "../domain/retry.ts";
-import type { CancelAction } from "../domain/run.ts";
+import { type CancelAction, isOfNewThread } from "../domain/run.ts";
 import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
 import { runCompensation } from "../engine/compensation.ts";
 import { tellDead } from "../observe/dead.ts";
@@ -31,6 +32,7 @@ export class AttemptRunner {
   readonly #run: RunRow;
   readonly #abort = new AbortController();
   readonly #control = new RunControl();
+  readonly #parts: KnownParts;
   #cancelRequested: CancelAction | null = null;
   #limits: AttemptLimits | undefined;
   #guest: Guest | undefined;
@@ -40,6 +42,14 @@ export class AttemptRunner {
     this.#run = run;
     this.epoch = run.epoch;
     this.#cancelRequested = run.cancel_requested;
+    this.#parts = new KnownParts({
+      on: deps.db,
+      threadId: run.thread_id,
+      newThread: isOfNewThread(run),
+      texts: deps.texts.of(run.thread_id),
+      // An attempt that was told to stop has still its end to store.
+      read: (statement) => this.#repeat(statement, null),
+    });
   }
 
   drain(): void {
@@ -82,7 +92,7 @@ export class AttemptRunner {
     const { db, outcomes } = this.#deps;
     const { run_id: runId, epoch } = this.#run;
     try {
-      await this.#repeat(() => outcomes.settle({ run: this.#run, ...end }), null);
+      await this.#repeat(() => outcomes.settle({ run: this.#run, ...end, parts: this.#parts }), null);
       return true;
     } catch (error) {
       if (!(error instanceof LeaseLost)) throw error;
@@ -109,7 +119,8 @@ export class AttemptRunner {
         : (one(await this.#repeat(() => lastSeq(db, { runId: run.run_id }), this.#abort.signal)) ?? -1);
       const write = <T>(statement: () => Promise<T>): Promise<T> => this.#write("event", statement);
       const onError = (error: unknown): void => this.abort(error as Error);
-      events = new EventWriter({ group, bus, run, nextSeq: last + 1, write, onError });
+      const parts = this.#parts;
+      events = new EventWriter({ group, bus, run, nextSeq: last + 1, parts, write, onError });
       return await this.#host(events);
     } catch (error) {
       return await this.#failed(error, events);
@@ -137,6 +148,7 @@ export class AttemptRunner {
         control: this.#control,
         abort: onError,
         events,
+        parts: this.#parts,
         write: (kind, statement) => this.#write(kind, statement),
       }),
     );

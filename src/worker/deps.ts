@@ -1,3 +1,4 @@
+import type { TextMemory } from "../checkpoint/text-memory.ts";
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
 import type { AttemptDeps } from "../engine/attempt.ts";
@@ -9,6 +10,7 @@ export interface WorkerDeps extends AttemptDeps {
   db: Database;
   bus: Bus;
   outcomes: GroupSettle;
+  texts: TextMemory;
   leases: (onBeat: (beat: Beat) => void) => LeaseKeeper;
   limits: Limits;
   /** In [0, 1), for the jitter of retries. */

@@ -3,7 +3,8 @@ import type { GroupCommit } from "../checkpoint/group-commit.ts";
 import type { Bus } from "../db/listen.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { LeaseLost, Transient } from "../domain/errors.ts";
-import type { EventBatch, PendingEvent, RunEvents } from "../domain/event.ts";
+import { type EventBatch, type PendingEvent, type RunEvents, repeatsState } from "../domain/event.ts";
+import { type Sending, type ThreadParts, wholeCharsMax } from "../domain/parts.ts";
 
 /** A run's events are written this often at most. The first after a silence goes at once, what follows it soon waits
  * for company; an attempt begins as if it had just written, since its first checkpoint comes soon and takes them along. */
@@ -19,6 +20,8 @@ interface Options {
   run: RunRow;
   /** The number behind the last event that is stored. */
   nextSeq: number;
+  /** Of its thread, where long events are kept in parts. */
+  parts: ThreadParts;
   write: <T>(statement: () => Promise<T>) => Promise<T>;
   /** A flush that failed for good: the attempt must stop. */
   onError: (error: unknown) => void;
@@ -33,7 +36,21 @@ interface Held extends Numbered {
   ns: string;
 }
 
-const nothing: EventBatch = { firstSeq: 0, attempt: 0, events: [], release: () => undefined };
+interface Taken {
+  ready: Numbered[];
+  held: Held[];
+}
+
+const isLong = (event: PendingEvent): boolean => event.data.length >= wholeCharsMax && repeatsState(event);
+
+async function storedForms(events: readonly PendingEvent[], sending: Sending): Promise<PendingEvent[]> {
+  const stored: PendingEvent[] = [];
+  for (const event of events)
+    stored.push(isLong(event) ? { ...event, data: await sending.cut(event.event, event.data) } : event);
+  return stored;
+}
+
+const nothing: EventBatch = { firstSeq: 0, attempt: 0, events: [], parts: [], release: () => undefined };
 
 /**
  * The events of one attempt on their way into the database. One statement with events is under way at a time, so
@@ -100,7 +117,13 @@ export class EventWriter implements RunEvents {
     // What came before an event of the step is never numbered behind it.
     const earlier = later === -1 ? this.#ready.length : later;
     const ready = this.#ready.splice(0, Math.max(eventsPerStatementMax, earlier));
-    return this.#batch({ ready, held }, done);
+    try {
+      return await this.#batch({ ready, held }, done);
+    } catch (error) {
+      this.#putBack({ ready, held });
+      done();
+      throw error;
+    }
   }
 
   async finish(): Promise<PendingEvent[]> {
@@ -139,23 +162,31 @@ export class EventWriter implements RunEvents {
     return { nth: this.#count++, event };
   }
 
-  #batch({ ready, held }: { ready: Numbered[]; held: Held[] }, done: () => void): EventBatch {
+  #putBack({ ready, held }: Taken): void {
+    if (this.#closed) return;
+    this.#ready = [...ready, ...this.#ready];
+    this.#held = [...held, ...this.#held];
+  }
+
+  async #batch({ ready, held }: Taken, done: () => void): Promise<EventBatch> {
     const { bus, run } = this.#options;
     const events = [...ready, ...held].sort((a, b) => a.nth - b.nth).map(({ event }) => event);
     const chars = events.reduce((sum, { data }) => sum + data.length, 0);
+    const sending = this.#options.parts.open();
+    const stored = events.some(isLong) ? await storedForms(events, sending) : events;
     return {
       firstSeq: this.#nextSeq,
       attempt: run.attempt,
-      events,
+      events: stored,
+      parts: sending.parts,
       release: (committed) => {
         if (committed) {
+          sending.committed();
           this.#nextSeq += events.length;
           this.#waitingChars -= chars;
-        } else if (!this.#closed) {
-          // What waited for a commit that failed waits on: its step will be repeated.
-          this.#ready = [...ready, ...this.#ready];
-          this.#held = [...held, ...this.#held];
         }
+        // What waited for a commit that failed waits on: its step will be repeated.
+        else this.#putBack({ ready, held });
         if (events.length > 0) this.#writtenAt = performance.now();
         if (committed && events.length > 0) bus.publish("events", run.run_id);
         done();

@@ -47,7 +47,7 @@ function writing(run: RunRow, text: string, more: Partial<GroupItem> = {}): Grou
     epoch: run.epoch,
     replace: false,
     writes: [{ ...place, idx: 0, channel: "said", type: "json", blob: bytes(text) }],
-    batch: { firstSeq: 0, attempt: 1, events: [] },
+    batch: { firstSeq: 0, attempt: 1, events: [], parts: [] },
     ...more,
   };
 }
@@ -59,6 +59,7 @@ const step = (checkpointId: string, metadata = "{}"): NonNullable<GroupItem["put
   checkpoint: JSON.stringify({ v: 4, id: checkpointId }),
   metadata,
   blobs: [],
+  parts: [],
 });
 
 async function stored(db: Database, run: RunRow): Promise<string[]> {
@@ -120,7 +121,14 @@ describe("writes of several runs", () => {
     ["metadata that is no JSON", { put: step("c2", "{") }],
     [
       "an event with a NUL",
-      { batch: { firstSeq: 0, attempt: 1, events: [{ event: "values", data: "\u0000", step: null }] } },
+      {
+        batch: {
+          firstSeq: 0,
+          attempt: 1,
+          events: [{ event: "values", data: "\u0000", step: null }],
+          parts: [],
+        },
+      },
     ],
     ["a channel with a NUL", { writes: [{ ...writing({} as RunRow, "x").writes[0], channel: "\u0000" }] }],
   ] as [string, Partial<GroupItem>][])("of which one has %s fail for that one alone", async (_, bad) => {
@@ -192,7 +200,10 @@ describe("writes of one run", () => {
     const run = await makeRun(db, "running");
     const group = new GroupCommit(db);
     const events = [{ event: "values", data: "{}", step: null }];
-    const item = writing(run, "a", { put: step("c2"), batch: { firstSeq: 0, attempt: 1, events } });
+    const item = writing(run, "a", {
+      put: step("c2"),
+      batch: { firstSeq: 0, attempt: 1, events, parts: [] },
+    });
     expect(await group.write(item)).toBe(true);
     expect(await group.write(item)).toBe(true);
     const { rows } = await db.query({

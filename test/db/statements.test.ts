@@ -18,6 +18,7 @@ import * as events from "../../src/db/queries/events.ts";
 import * as forks from "../../src/db/queries/forks.ts";
 import * as keys from "../../src/db/queries/keys.ts";
 import * as modelCalls from "../../src/db/queries/model-calls.ts";
+import * as parts from "../../src/db/queries/parts.ts";
 import * as protocol from "../../src/db/queries/protocol.ts";
 import * as runs from "../../src/db/queries/runs.ts";
 import * as settle from "../../src/db/queries/settle.ts";
@@ -48,6 +49,7 @@ const rooms = {
   forks,
   keys,
   modelCalls,
+  parts,
   protocol,
   runs,
   settle,

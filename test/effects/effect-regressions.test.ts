@@ -1,6 +1,6 @@
 import { END, START, StateGraph } from "@langchain/langgraph";
 import { describe, expect, it, onTestFinished } from "vitest";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunWithOutput } from "../../src/db/queries/rows.ts";
 import { Transient } from "../../src/domain/errors.ts";
 import { effect } from "../../src/effects/effect.ts";
 import { startPostgresProxy } from "../support/postgres-proxy.ts";
@@ -21,7 +21,7 @@ function till() {
 
 const again = (): Transient => new Transient("once more", { retryAfterMs: 0 });
 
-async function ended(runtime: TestRuntime): Promise<RunRow> {
+async function ended(runtime: TestRuntime): Promise<RunWithOutput> {
   runtime.work();
   return untilEnded(runtime, (await accepted(runtime)).run_id);
 }

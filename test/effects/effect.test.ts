@@ -5,7 +5,7 @@ import { ToolNode } from "@langchain/langgraph/prebuilt";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { effectsOfThread } from "../../src/db/queries/effect-reads.ts";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunWithOutput } from "../../src/db/queries/rows.ts";
 import { Transient } from "../../src/domain/errors.ts";
 import { effect } from "../../src/effects/effect.ts";
 import { setFailpoints } from "../../src/observe/failpoint.ts";
@@ -22,7 +22,7 @@ afterEach(async () => {
   runtime = undefined;
 });
 
-async function runOf(graph: unknown, input: unknown): Promise<RunRow> {
+async function runOf(graph: unknown, input: unknown): Promise<RunWithOutput> {
   runtime = await startRuntime({ registry: await registryOf("any", graph) });
   runtime.clock.set(new Date("2030-01-01T00:00:00Z"));
   runtime.work({ pollMillis: 20 });
@@ -34,7 +34,7 @@ async function runOf(graph: unknown, input: unknown): Promise<RunRow> {
   const forward = setInterval(() => runtime?.clock.advance(1_000), 20);
   return untilEnded(runtime, run.run_id).finally(() => clearInterval(forward));
 }
-const ledgerOf = async ({ thread_id: threadId }: RunRow) =>
+const ledgerOf = async ({ thread_id: threadId }: RunWithOutput) =>
   (await effectsOfThread((runtime as TestRuntime).db, { threadId, tenant: "default" })).map(
     ({ state }) => state,
   );

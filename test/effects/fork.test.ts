@@ -1,7 +1,7 @@
 import { interrupt } from "@langchain/langgraph";
 import { describe, expect, it } from "vitest";
 import { effectsBehind } from "../../src/db/queries/forks.ts";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunWithOutput } from "../../src/db/queries/rows.ts";
 import { effect } from "../../src/effects/effect.ts";
 import { createRun } from "../../src/queue/create.ts";
 import { type Bench, benchWith, failOnceAt, graphOf, ledgerRows, openQuestions } from "../support/effects.ts";
@@ -20,7 +20,7 @@ function till() {
 }
 
 /** A run that starts where the thread's first effect was performed. */
-async function fork(bench: Bench, threadId: string, policy: "reuse" | "repeat"): Promise<RunRow> {
+async function fork(bench: Bench, threadId: string, policy: "reuse" | "repeat"): Promise<RunWithOutput> {
   const { db, clock } = bench.runtime;
   const [first] = await ledgerRows(bench.runtime);
   const kwargs = {

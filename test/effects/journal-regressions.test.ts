@@ -1,7 +1,7 @@
 import { Annotation, StateGraph } from "@langchain/langgraph";
 import { expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunWithOutput } from "../../src/db/queries/rows.ts";
 import { chatModel } from "../../src/models/chat-model.ts";
 import type { DurableChatModel } from "../../src/models/durable-model.ts";
 import { extractJson } from "../../src/models/structured.ts";
@@ -30,7 +30,7 @@ const asking = (ask: () => Promise<string>) =>
     .addEdge("ask", "__end__")
     .compile();
 
-const said = (run: RunRow): string => JSON.parse(run.output ?? "null")?.said;
+const said = (run: RunWithOutput): string => JSON.parse(run.output ?? "null")?.said;
 
 it("an answer that a node got by asking again is replayed when its step is repeated", async () => {
   const server = await serverWith([{ kind: "status", status: 500 }, say("paid once"), say("paid twice")]);

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import { writeAsRun } from "../../src/db/queries/checkpoint-writes.ts";
 import { renewLeases } from "../../src/db/queries/claim.ts";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunWithOutput } from "../../src/db/queries/rows.ts";
 import { noEvents } from "../../src/domain/event.ts";
 import type { Outcome } from "../../src/domain/outcome.ts";
 import { createRun } from "../../src/queue/create.ts";
@@ -25,13 +25,13 @@ async function runtimeOf(choices: Parameters<typeof startRuntime>[0] = {}): Prom
   open.push(runtime);
   return runtime;
 }
-async function ended(runtime: TestRuntime, request: Partial<CreateRun>): Promise<RunRow> {
+async function ended(runtime: TestRuntime, request: Partial<CreateRun>): Promise<RunWithOutput> {
   const { run } = await createRun(runtime.db, runRequest(request));
   runtime.bus.publish("queue", run.thread_id);
   return untilEnded(runtime, run.run_id);
 }
 const answer = (resume: unknown): CreateRun["kwargs"] => ({ command: { resume }, stream_mode: ["values"] });
-const valuesOf = (run: RunRow): { log: string[] } => JSON.parse(run.output ?? "null");
+const valuesOf = (run: RunWithOutput): { log: string[] } => JSON.parse(run.output ?? "null");
 async function interrupts(db: Database, threadId: string): Promise<{ id: string; value: unknown }[]> {
   const { rows } = await db.query({
     text: "select interrupts from holdfast.threads where thread_id = $1",
@@ -248,7 +248,7 @@ describe("the thread's lock", () => {
     });
     const batch = await noEvents.take(null);
     const writes = Array.from({ length: 240 }, async (_, n) => {
-      const run = runs[n % 12] as RunRow;
+      const run = runs[n % 12] as RunWithOutput;
       const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
       await writeAsRun(own, { ...lease, writes: [], replace: false, batch });
     });

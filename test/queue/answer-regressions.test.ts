@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { claimNext } from "../../src/db/queries/claim.ts";
 import { lockThread, openRuns } from "../../src/db/queries/create.ts";
 import { prepareEffect } from "../../src/db/queries/effects.ts";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunRow, RunWithOutput } from "../../src/db/queries/rows.ts";
 import { requestCancel } from "../../src/db/queries/runs.ts";
 import type { Queryable } from "../../src/db/query.ts";
 import { newId } from "../../src/domain/ids.ts";
@@ -33,7 +33,11 @@ const open = { status: "open", decision: null };
 const going = { input: null, stream_mode: ["values" as const] };
 
 /** Answers the thread's question (again) and works until the run has ended. */
-async function answered(runtime: TestRuntime, threadId: string, graphId = "approval"): Promise<RunRow> {
+async function answered(
+  runtime: TestRuntime,
+  threadId: string,
+  graphId = "approval",
+): Promise<RunWithOutput> {
   const run = await accepted(runtime, { graphId, threadId, kwargs: answering("at last") });
   runtime.work();
   return untilEnded(runtime, run.run_id);

@@ -1,6 +1,6 @@
 import { END, START, StateGraph } from "@langchain/langgraph";
 import { onTestFinished } from "vitest";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunWithOutput } from "../../src/db/queries/rows.ts";
 import { Transient } from "../../src/domain/errors.ts";
 import { setFailpoints } from "../../src/observe/failpoint.ts";
 import { reapOnce } from "../../src/queue/reaper.ts";
@@ -23,9 +23,12 @@ export const graphOf = (work: Work) =>
 export interface Bench {
   runtime: TestRuntime;
   /** Works on a new run until it has ended, while the database's clock goes forward. */
-  run(overrides?: Partial<CreateRun>): Promise<RunRow>;
+  run(overrides?: Partial<CreateRun>): Promise<RunWithOutput>;
   /** Answers the open questions of a thread by what each payload asks, and works until that run has ended. */
-  answer(threadId: string, response: Response | ((payload: string) => Response | null)): Promise<RunRow>;
+  answer(
+    threadId: string,
+    response: Response | ((payload: string) => Response | null),
+  ): Promise<RunWithOutput>;
 }
 export interface Response {
   type: string;
@@ -50,7 +53,7 @@ export async function benchWith(graph: unknown): Promise<Bench> {
   runtime.clock.set(new Date("2030-01-01T00:00:00Z"));
   // Leases run on that clock too: a slow machine must not lose them.
   runtime.work({ pollMillis: 20, leaseSeconds: 3_600 });
-  const run = async (overrides: Partial<CreateRun> = {}): Promise<RunRow> => {
+  const run = async (overrides: Partial<CreateRun> = {}): Promise<RunWithOutput> => {
     const { run_id: runId } = await accepted(runtime, overrides);
     const forward = setInterval(() => void untilDue(runtime), 20);
     return untilEnded(runtime, runId).finally(() => clearInterval(forward));

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { Database } from "../../src/db/pool.ts";
 import { claimNext } from "../../src/db/queries/claim.ts";
-import type { RunRow, ThreadRow } from "../../src/db/queries/rows.ts";
+import { whole } from "../../src/db/queries/parts.ts";
+import type { RunRow, RunWithOutput, ThreadRow } from "../../src/db/queries/rows.ts";
 import { newId, systemAssistantId } from "../../src/domain/ids.ts";
 import type { RunStatus } from "../../src/domain/run.ts";
 import { createRun } from "../../src/queue/create.ts";
@@ -55,9 +56,12 @@ export async function makeRun(
   return claimed;
 }
 
-export async function runById(db: Database, runId: string): Promise<RunRow> {
-  const { rows } = await db.query({ text: "select * from holdfast.runs where run_id = $1", values: [runId] });
-  return rows[0] as unknown as RunRow;
+export async function runById(db: Database, runId: string): Promise<RunWithOutput> {
+  const { rows } = await db.query({
+    text: `select r.*, ${whole("r.thread_id", "r.output")} as output from holdfast.runs r where run_id = $1`,
+    values: [runId],
+  });
+  return rows[0] as unknown as RunWithOutput;
 }
 
 /** Ends every lease now, as if its time had passed. */

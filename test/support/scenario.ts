@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Annotation } from "@langchain/langgraph";
 import { onTestFinished } from "vitest";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunRow, RunWithOutput } from "../../src/db/queries/rows.ts";
 import type { Queryable } from "../../src/db/query.ts";
 import { createRun } from "../../src/queue/create.ts";
 import type { CreateRun } from "../../src/queue/request.ts";
@@ -50,9 +50,9 @@ export const answering = (resume: unknown): CreateRun["kwargs"] => ({
 export function untilRow(
   { db, bus }: TestRuntime,
   runId: string,
-  look: (run: RunRow) => boolean,
-): Promise<RunRow> {
-  const found = async (): Promise<RunRow | undefined> => {
+  look: (run: RunWithOutput) => boolean,
+): Promise<RunWithOutput> {
+  const found = async (): Promise<RunWithOutput | undefined> => {
     const run = await runById(db, runId);
     return look(run) ? run : undefined;
   };
@@ -79,7 +79,7 @@ export const attemptsOf = async (runtime: { db: Queryable }, runId: string): Pro
     await rowsOf(runtime, "select outcome from holdfast.run_attempts where run_id = $1 order by epoch", runId)
   ).map(({ outcome }) => outcome);
 
-export const logOf = (run: RunRow): unknown => JSON.parse(run.output ?? "null")?.log;
+export const logOf = (run: RunWithOutput): unknown => JSON.parse(run.output ?? "null")?.log;
 
 /** Something that a test waits for, or lets go. */
 export interface Signal {

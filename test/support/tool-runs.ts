@@ -1,11 +1,11 @@
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunWithOutput } from "../../src/db/queries/rows.ts";
 import type { TestRuntime } from "./runtime.ts";
 import { accepted, answering, rowsOf, runtimeWith } from "./scenario.ts";
 import { untilEnded } from "./watch.ts";
 
 export interface Worked {
   runtime: TestRuntime;
-  run: RunRow;
+  run: RunWithOutput;
 }
 
 const kwargs = {
@@ -48,12 +48,12 @@ export interface SeenToolMessage {
   artifact?: unknown;
 }
 
-export const toolMessagesOf = (run: RunRow): SeenToolMessage[] =>
+export const toolMessagesOf = (run: RunWithOutput): SeenToolMessage[] =>
   JSON.parse(run.output ?? '{"messages":[]}').messages.filter(
     ({ type }: { type: string }) => type === "tool",
   );
 
-export const answersOf = (run: RunRow): unknown[] => toolMessagesOf(run).map(({ content }) => content);
+export const answersOf = (run: RunWithOutput): unknown[] => toolMessagesOf(run).map(({ content }) => content);
 
 export const ledgerOf = async (runtime: TestRuntime): Promise<unknown[]> =>
   (await rowsOf(runtime, "select tool, state from holdfast.effects order by tool, args, prepared_at")).map(

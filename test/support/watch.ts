@@ -1,6 +1,7 @@
 import type { Bus } from "../../src/db/listen.ts";
 import type { Database } from "../../src/db/pool.ts";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import { whole } from "../../src/db/queries/parts.ts";
+import type { RunWithOutput } from "../../src/db/queries/rows.ts";
 import { isTerminal } from "../../src/domain/run.ts";
 import { runById } from "./factory.ts";
 
@@ -35,8 +36,8 @@ function nextNews(bus: Bus): { arrived: Promise<void>; cancel: () => void } {
   return { arrived, cancel };
 }
 
-export function untilEnded({ db, bus }: { db: Database; bus: Bus }, runId: string): Promise<RunRow> {
-  const look = async (): Promise<RunRow | undefined> => {
+export function untilEnded({ db, bus }: { db: Database; bus: Bus }, runId: string): Promise<RunWithOutput> {
+  const look = async (): Promise<RunWithOutput | undefined> => {
     const run = await runById(db, runId);
     return run !== undefined && isTerminal(run.status) ? run : undefined;
   };
@@ -48,7 +49,8 @@ export async function eventsOf(
   runId: string,
 ): Promise<{ seq: number; event: string; data: unknown; attempt: number }[]> {
   const { rows } = await db.query({
-    text: "select seq, event, data, attempt from holdfast.run_events where run_id = $1 order by seq",
+    text: `select e.seq, event, ${whole("thread_id", "data")} as data, e.attempt
+             from holdfast.run_events e join holdfast.runs using (run_id) where run_id = $1 order by e.seq`,
     values: [runId],
   });
   return rows.map((row) => ({ ...row, data: JSON.parse(row.data as string) })) as never;

@@ -1,6 +1,7 @@
 import { emptyCheckpoint } from "@langchain/langgraph-checkpoint";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { FencedSaver } from "../../src/checkpoint/saver.ts";
+import { KnownParts } from "../../src/checkpoint/thread-parts.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { Transient } from "../../src/domain/errors.ts";
 import { EventWriter } from "../../src/worker/event-writer.ts";
@@ -20,11 +21,13 @@ beforeEach(async () => {
 });
 
 function writer(overrides: Partial<ConstructorParameters<typeof EventWriter>[0]> = {}): EventWriter {
-  const { group, bus } = runtime;
+  const { db, group, bus } = runtime;
+  const parts = new KnownParts({ on: db, threadId: run.thread_id });
   const onError = (error: unknown): void => {
     throw error;
   };
-  return new EventWriter({ group, bus, run, nextSeq: 0, write: (send) => send(), onError, ...overrides });
+  const write = <T>(send: () => Promise<T>): Promise<T> => send();
+  return new EventWriter({ group, bus, run, nextSeq: 0, parts, write, onError, ...overrides });
 }
 
 it("the end of an attempt waits for events that are on their way into the database", async () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { listDeadLetters } from "../../src/db/queries/dead-letters.ts";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunRow, RunWithOutput } from "../../src/db/queries/rows.ts";
 import { cancelRun } from "../../src/queue/cancel.ts";
 import { createRun } from "../../src/queue/create.ts";
 import { reapOnce } from "../../src/queue/reaper.ts";
@@ -22,7 +22,11 @@ async function accepted(overrides: Partial<CreateRun>): Promise<RunRow> {
   runtime.bus.publish("queue", run.thread_id);
   return run;
 }
-const untilRow = (runId: string, look: (run: RunRow) => boolean, what: string): Promise<RunRow> =>
+const untilRow = (
+  runId: string,
+  look: (run: RunWithOutput) => boolean,
+  what: string,
+): Promise<RunWithOutput> =>
   until(
     runtime.bus,
     async () => {
@@ -261,7 +265,7 @@ describe("the queue", () => {
       runs.push((await createRun(runtime.db, runRequest({ graphId: "steps", threadId, kwargs }))).run);
     }
     for (let n = 0; n < 8; n += 1) runtime.work({ slotsMax: 2 });
-    let last: RunRow | undefined;
+    let last: RunWithOutput | undefined;
     for (const run of runs) last = await untilEnded(runtime, run.run_id);
     const log = (JSON.parse(last?.output ?? "") as { log: string[] }).log.filter((entry) =>
       entry.startsWith("run"),

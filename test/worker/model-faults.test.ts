@@ -1,6 +1,6 @@
 import { Annotation, StateGraph } from "@langchain/langgraph";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
-import type { RunRow } from "../../src/db/queries/rows.ts";
+import type { RunRow, RunWithOutput } from "../../src/db/queries/rows.ts";
 import { type ChatModelOptions, chatModel } from "../../src/models/chat-model.ts";
 import { redriveRun } from "../../src/queue/redrive.ts";
 import { runById } from "../support/factory.ts";
@@ -56,7 +56,7 @@ const running = (runtime: TestRuntime, asked: unknown): Promise<RunRow> =>
   accepted(runtime, { kwargs: { input: { asked }, stream_mode: ["values"] } });
 
 /** Works until the run has ended, each wait cut short by the test's clock; the waits, in milliseconds. */
-async function played(runtime: TestRuntime, runId: string): Promise<{ run: RunRow; waits: number[] }> {
+async function played(runtime: TestRuntime, runId: string): Promise<{ run: RunWithOutput; waits: number[] }> {
   for (let look = 0; look < 20; look++) {
     const now = await untilRow(
       runtime,
@@ -267,7 +267,7 @@ describe("F37 an open breaker", () => {
 
     for (const other of others) other.work({ pollMillis: 20 });
     const waiting = await Promise.all(Array.from({ length: 12 }, () => running(one, optionsFor(server))));
-    const putOff = (row: RunRow): boolean => row.status === "queued" && row.error?.code === "waiting";
+    const putOff = (row: RunWithOutput): boolean => row.status === "queued" && row.error?.code === "waiting";
     for (const { run_id } of waiting) {
       const row = await untilRow(one, run_id, putOff);
       expect(row).toMatchObject({ failures: 0, attempt: 0 });

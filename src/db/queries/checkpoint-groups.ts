@@ -1,5 +1,6 @@
 // Many runs' writes in one statement. Each item names its own holder; an item whose lease is gone writes nothing and
 // is missing from the answer, the others are untouched by that.
+import type { Part } from "../../domain/parts.ts";
 import { query } from "../query.ts";
 import { asBuffer, type EventColumns, type PutParams, type WritesParams } from "./checkpoint-writes.ts";
 
@@ -27,6 +28,18 @@ const checkpointColumns = 6;
 const blobColumns = 6;
 const writeColumns = 9;
 const eventColumns = 6;
+const partColumns = 3;
+
+/** Parts that an item sends. */
+export const partsOf = ({ put, batch }: GroupItem): Part[] => [...(put?.parts ?? []), ...batch.parts];
+
+function partValues(items: readonly GroupItem[]): unknown[] {
+  const parts = columns(partColumns);
+  items.forEach((item, n) => {
+    for (const { hash, data } of partsOf(item)) push(parts, [n, hash, data]);
+  });
+  return parts;
+}
 
 function groupValues(items: readonly GroupItem[]): unknown[] {
   const holders = columns(itemColumns);
@@ -57,12 +70,7 @@ function pushEvents(into: Column[], n: number, { firstSeq, events, attempt }: Ev
   });
 }
 
-/** The indexes of the items that were written. Safe to repeat. */
-export const writeGroup = query({
-  name: "checkpoint.group",
-  // Its columns are spelled out, so a new one in a later schema does not break the plan of a running process.
-  prepared: true,
-  text: `
+const groupText = (also = ""): string => `
 with lease as materialized (
   select k.item, r.run_id, r.thread_id::text as thread_id, r.epoch
     from (select * from unnest($1::int[], $2::uuid[], $3::uuid[], $4::bigint[]) as k (item, run_id, thread_id, epoch) limit $5) k
@@ -115,8 +123,29 @@ with lease as materialized (
     from unnest($27::int[], $28::int[], $29::int[], $30::int[], $31::text[], $32::text[])
          as e (item, seq, attempt, step, event, data) join lease using (item)
   on conflict (run_id, seq) do nothing
-)
-select item from lease`,
-  values: (items: readonly GroupItem[]) => groupValues(items),
+)${also}
+select item from lease`;
+
+/** The indexes of the items that were written. Safe to repeat. */
+export const writeGroup = query({
+  name: "checkpoint.group",
+  // Its columns are spelled out, so a new one in a later schema does not break the plan of a running process.
+  prepared: true,
+  text: groupText(),
+  values: groupValues,
+  row: (raw) => raw.item as number,
+});
+
+/** The same, where an item sends parts. */
+export const writeGroupWithParts = query({
+  name: "checkpoint.group_parts",
+  prepared: true,
+  text: groupText(`, parts as (
+  insert into holdfast.parts (thread_id, hash, data)
+  select lease.thread_id::uuid, p.hash, p.data
+    from unnest($33::int[], $34::text[], $35::text[]) as p (item, hash, data) join lease using (item)
+  on conflict do nothing
+)`),
+  values: (items: readonly GroupItem[]) => [...groupValues(items), ...partValues(items)],
   row: (raw) => raw.item as number,
 });

@@ -1,5 +1,6 @@
 import { query } from "../query.ts";
 import { hasRootCheckpoint } from "./checkpoint-fragments.ts";
+import { blobInParts, ownType } from "./parts.ts";
 
 export interface CheckpointRow {
   thread_id: string;
@@ -8,20 +9,28 @@ export interface CheckpointRow {
   parent_checkpoint_id: string | null;
   checkpoint: { v: number; channel_versions: Record<string, number | string> } & Record<string, unknown>;
   metadata: unknown;
-  channel_values: [Uint8Array, Uint8Array, Uint8Array][] | null;
-  pending_writes: [Uint8Array, Uint8Array, Uint8Array, Uint8Array][] | null;
+  /** Channel, type and value. A value that was kept in parts is text. */
+  channel_values: [Buffer, Buffer, Buffer | string | null][];
+  /** Task, channel, type and value. */
+  pending_writes: [Buffer, Buffer, Buffer, Buffer][];
   /** Null when the stock saver wrote it. */
   epoch: number | null;
 }
 
-const selectTuple = `
+const inParts = `bl.type = '${blobInParts}'`;
+
+// In JSON, which is read a hundred times as fast as an array of bytes.
+const selectTuple = (also = ""): string => `
 select cp.thread_id, cp.checkpoint_ns, cp.checkpoint_id, cp.parent_checkpoint_id, cp.checkpoint, cp.metadata, cp.epoch,
-  (select array_agg(array[bl.channel::bytea, bl.type::bytea, bl.blob])
+  (select json_agg(json_build_array(bl.channel, case when ${inParts} then '${ownType}' else bl.type end,
+                                    case when not ${inParts} then encode(bl.blob, 'hex') end,
+                                    case when ${inParts} then holdfast.whole(cp.thread_id::uuid, convert_from(bl.blob, 'UTF8')) end))
      from jsonb_each_text(cp.checkpoint -> 'channel_versions') v
      join public.checkpoint_blobs bl
        on bl.thread_id = cp.thread_id and bl.checkpoint_ns = cp.checkpoint_ns and bl.channel = v.key and bl.version = any (array[v.value, holdfast.stock_version(v.value)])
+    where true ${also}
   ) as channel_values,
-  (select array_agg(array[cw.task_id::bytea, cw.channel::bytea, cw.type::bytea, cw.blob] order by cw.task_id, cw.idx)
+  (select json_agg(json_build_array(cw.task_id, cw.channel, cw.type, encode(cw.blob, 'hex')) order by cw.task_id, cw.idx)
      from public.checkpoint_writes cw
     where cw.thread_id = cp.thread_id and cw.checkpoint_ns = cp.checkpoint_ns and cw.checkpoint_id = cp.checkpoint_id
       -- What failed an earlier attempt is no news of a task that has got further: LangGraph would hide its questions.
@@ -32,19 +41,39 @@ select cp.thread_id, cp.checkpoint_ns, cp.checkpoint_id, cp.parent_checkpoint_id
   ) as pending_writes
 from public.checkpoints cp`;
 
-const tupleRow = (raw: Record<string, unknown>): CheckpointRow => raw as unknown as CheckpointRow;
+type Told<Names extends string[]> = [...Names, hex: string | null];
 
-/** The named checkpoint, or the latest by our own order: never by checkpoint id, which holds a worker's clock. */
+function tupleRow(raw: Record<string, unknown>): CheckpointRow {
+  const values = (raw.channel_values ?? []) as [...Told<[string, string]>, text: string | null][];
+  const writes = (raw.pending_writes ?? []) as Told<[string, string, string]>[];
+  return {
+    ...(raw as unknown as CheckpointRow),
+    channel_values: values.map(([channel, type, hex, text]) => [
+      Buffer.from(channel),
+      Buffer.from(type),
+      text ?? (hex === null ? null : Buffer.from(hex, "hex")),
+    ]),
+    pending_writes: writes.map(([task, channel, type, hex]) => [
+      Buffer.from(task),
+      Buffer.from(channel),
+      Buffer.from(type),
+      Buffer.from(hex ?? "", "hex"),
+    ]),
+  };
+}
+
+/** Without the values that the caller knows, each as `channel version`. The named checkpoint, or the latest by our own order: never by checkpoint id, which holds a worker's clock. */
 export const getCheckpoint = query({
   name: "checkpoint.get",
   prepared: true,
-  text: `${selectTuple}
+  text: `${selectTuple("and not v.key || ' ' || v.value = any($4::text[])")}
  where cp.thread_id = $1 and cp.checkpoint_ns = $2 and ($3::text is null or cp.checkpoint_id = $3)
  order by cp.seq desc limit 1`,
-  values: (p: { threadId: string; ns: string; checkpointId: string | null }) => [
+  values: (p: { threadId: string; ns: string; checkpointId: string | null; known?: readonly string[] }) => [
     p.threadId,
     p.ns,
     p.checkpointId,
+    p.known ?? [],
   ],
   row: tupleRow,
 });
@@ -52,7 +81,7 @@ export const getCheckpoint = query({
 /** Newest first. `metadata` is matched by containment; keys of a client never reach the statement's text. */
 export const listCheckpoints = query({
   name: "checkpoint.list",
-  text: `${selectTuple}
+  text: `${selectTuple()}
  where ($1::text is null or cp.thread_id = $1)
    and ($2::text is null or cp.checkpoint_ns = $2)
    and ($3::text is null or cp.checkpoint_id = $3)

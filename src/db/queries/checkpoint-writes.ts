@@ -1,11 +1,13 @@
 // Every write of a run's state. Each one names its holder in a CTE and inserts nothing when that holder is gone.
 import type { PendingEvent } from "../../domain/event.ts";
+import type { Part } from "../../domain/parts.ts";
 import { query } from "../query.ts";
 
 export interface EventColumns {
   firstSeq: number;
   attempt: number;
   events: readonly PendingEvent[];
+  parts: readonly Part[];
 }
 
 export interface PutParams {
@@ -19,6 +21,8 @@ export interface PutParams {
   checkpoint: string;
   metadata: string;
   blobs: { channel: string; version: string; type: string; blob: Uint8Array | null }[];
+  /** Those that the blobs name and that are not stored yet. */
+  parts: readonly Part[];
   batch: EventColumns;
 }
 
@@ -54,6 +58,16 @@ const insertEvents = (from: number): string => `
     from unnest($${from + 2}::int[], $${from + 3}::text[], $${from + 4}::text[]) with ordinality as e (step, event, data, n), lease
   on conflict (run_id, seq) do nothing`;
 
+const insertParts = (from: number): string => `
+  insert into holdfast.parts (thread_id, hash, data)
+  select $2::text::uuid, p.hash, p.data from unnest($${from}::text[], $${from + 1}::text[]) as p (hash, data), lease
+  on conflict do nothing`;
+
+const partValues = (parts: readonly Part[]): unknown[] => [
+  parts.map(({ hash }) => hash),
+  parts.map(({ data }) => data),
+];
+
 export const eventValues = ({ firstSeq, attempt, events }: EventColumns): unknown[] => [
   firstSeq,
   attempt,
@@ -74,7 +88,7 @@ with lease as materialized (${lease}), blobs as (
   select $2, $4, $5, $6, $7::jsonb, $8::jsonb, lease.run_id, lease.epoch from lease
   on conflict (thread_id, checkpoint_ns, checkpoint_id)
   do update set checkpoint = excluded.checkpoint, metadata = excluded.metadata
-), events as (${insertEvents(13)})
+), events as (${insertEvents(13)}), parts as (${insertParts(18)})
 select epoch from lease`;
 
 const putValues = (p: PutParams): unknown[] => [
@@ -91,6 +105,7 @@ const putValues = (p: PutParams): unknown[] => [
   p.blobs.map((b) => b.type),
   p.blobs.map((b) => (b.blob === null ? null : asBuffer(b.blob))),
   ...eventValues(p.batch),
+  ...partValues([...p.parts, ...p.batch.parts]),
 ];
 
 /** `also` is one more CTE that hangs on the lease. What a run replaces of another's is kept for its rollback. */
@@ -115,7 +130,7 @@ with lease as materialized (${lease}), w as (
   do update set channel = excluded.channel, type = excluded.type, blob = excluded.blob,
                 run_id = excluded.run_id, epoch = excluded.epoch
    where $11::boolean
-), events as (${insertEvents(12)})${also}
+), events as (${insertEvents(12)}), parts as (${insertParts(17)})${also}
 select epoch from lease`;
 
 const writesValues = (p: WritesParams): unknown[] => [
@@ -131,6 +146,7 @@ const writesValues = (p: WritesParams): unknown[] => [
   p.writes.map((w) => asBuffer(w.blob)),
   p.replace,
   ...eventValues(p.batch),
+  ...partValues(p.batch.parts),
 ];
 
 const epochOf = (raw: Record<string, unknown>): number => raw.epoch as number;

@@ -3,15 +3,15 @@
 import { minutesOf, type ThreadTtl } from "../../domain/lifetimes.ts";
 import type { EffectsPolicy } from "../../domain/run.ts";
 import { query } from "../query.ts";
-import { asRun, asThread, runColumns, threadColumns } from "./rows.ts";
+import { asRun, asThread, asThreadHead, runColumns, threadColumns, threadHeadColumns } from "./rows.ts";
 
 // Not `for update`: an effect's row refers to the thread while it holds its run, and would wait the other way round.
 export const lockThread = query({
   name: "thread.lock",
   prepared: true,
-  text: `select ${threadColumns("t")} from holdfast.threads t where thread_id = $1 and tenant = $2 for no key update`,
+  text: `select ${threadHeadColumns("t")} from holdfast.threads t where thread_id = $1 and tenant = $2 for no key update`,
   values: (p: { threadId: string; tenant: string }) => [p.threadId, p.tenant],
-  row: asThread,
+  row: asThreadHead,
 });
 
 export interface NewThread {

@@ -1,4 +1,5 @@
 import { query } from "../query.ts";
+import { whole } from "./parts.ts";
 
 /**
  * A page of a run's stream and whether more can come: status and events are of one snapshot. It holds at least one
@@ -8,11 +9,11 @@ export const readEvents = query({
   name: "events.read",
   prepared: true,
   text: `
-select r.status, e.seq, e.event, e.data, e.created_at
+select r.status, e.seq, e.event, ${whole("r.thread_id", "e.data")} as data, e.created_at
   from holdfast.runs r
   left join lateral (
     select p.seq, p.event, p.data, p.created_at
-      from (select n.*, sum(octet_length(n.data)) over (order by n.seq) - octet_length(n.data) as before
+      from (select n.*, sum(holdfast.whole_bytes(n.data)) over (order by n.seq) - holdfast.whole_bytes(n.data) as before
               from (select seq, event, data, created_at from holdfast.run_events
                      where run_id = r.run_id and seq > $2 order by seq limit $3) n) p
      where p.before < $4) e on true

@@ -23,28 +23,35 @@ interface Source<Sort extends string> {
   sortColumns: readonly Sort[];
   /** Orders rows that are equal otherwise. */
   id: Sort;
+  /** What is shown of the page `p`; its columns, unless said. */
+  shown?: string;
   /** The columns that may be large. */
   sized: readonly string[];
+  /** Such columns whose texts may be kept in parts. */
+  inParts?: readonly string[];
   /** Number of the first parameter of `pageValues`. */
   first: number;
 }
 
 export function pageText<Sort extends string>(source: Source<Sort>): string {
-  const { from, sortColumns, id, sized, first } = source;
+  const { from, sortColumns, id, shown = "p.*", sized, inParts = [], first } = source;
   const [sortBy, descending, limit, offset, bytesMax] = [0, 1, 2, 3, 4].map((n) => `$${first + n}`);
   const sorts = sortColumns.map((column) => {
     const chosen = `${sortBy} = '${column}' and`;
     return `case when ${chosen} ${descending} then ${column} end desc, case when ${chosen} not ${descending} then ${column} end`;
   });
   const order = [...sorts, id].join(",\n  ");
-  const bytes = sized.map((column) => `coalesce(octet_length(${column}::text), 0)`).join(" + ");
+  const bytes = [
+    ...sized.map((column) => `coalesce(octet_length(${column}::text), 0)`),
+    ...inParts.map((column) => `coalesce(holdfast.whole_bytes(${column}), 0)`),
+  ].join(" + ");
   return `
 with page as materialized (
   select *, count(*) over () as total from ${from} order by ${order} limit ${limit} offset ${offset}
 ), size as materialized (
   select coalesce(sum(${bytes}), 0)::bigint as bytes from page
 )
-select p.*, s.bytes from size s left join page p on ${bytesMax}::bigint is null or s.bytes <= ${bytesMax}
+select ${shown}, p.total, s.bytes from size s left join page p on ${bytesMax}::bigint is null or s.bytes <= ${bytesMax}
  order by ${order}`;
 }
 

@@ -10,8 +10,9 @@ import type {
   RunStatus,
 } from "../../domain/run.ts";
 import type { MissedPolicy } from "../../domain/schedule.ts";
+import { whole } from "./parts.ts";
 
-/** A row of holdfast.runs, parsed. */
+/** A row of holdfast.runs, parsed. Its output, which may be long, is read by `run.get` alone. */
 export interface RunRow {
   run_id: string;
   seq: number;
@@ -38,7 +39,6 @@ export interface RunRow {
   worker_id: string | null;
   lease_until: Date | null;
   cancel_requested: CancelAction | null;
-  output: string | null;
   error: RunError | null;
   redrive_of: string | null;
   kind: "graph" | "compensation";
@@ -59,7 +59,13 @@ export interface RunRow {
   has_checkpoints?: boolean;
 }
 
-export interface ThreadRow {
+export interface RunWithOutput extends RunRow {
+  /** JSON text. */
+  output: string | null;
+}
+
+/** A thread without its values, which may be long. */
+export interface ThreadHead {
   thread_id: string;
   tenant: string;
   status: "idle" | "busy" | "interrupted" | "error";
@@ -68,7 +74,6 @@ export interface ThreadRow {
   graph_id: string | null;
   graph_version: string | null;
   epoch: number;
-  values: string | null;
   interrupts: string | null;
   error: string | null;
   ttl_minutes: number | null;
@@ -78,6 +83,11 @@ export interface ThreadRow {
   state_updated_at: Date;
   created_at: Date;
   updated_at: Date;
+}
+
+export interface ThreadRow extends ThreadHead {
+  /** JSON text. */
+  values: string | null;
 }
 
 /** What an assistant was at one time. */
@@ -185,7 +195,6 @@ const runColumnNames = Object.keys({
   worker_id: true,
   lease_until: true,
   cancel_requested: true,
-  output: true,
   error: true,
   redrive_of: true,
   kind: true,
@@ -211,7 +220,6 @@ const threadColumnNames = Object.keys({
   graph_id: true,
   graph_version: true,
   epoch: true,
-  values: true,
   interrupts: true,
   error: true,
   ttl_minutes: true,
@@ -220,7 +228,7 @@ const threadColumnNames = Object.keys({
   state_updated_at: true,
   created_at: true,
   updated_at: true,
-} satisfies Record<keyof ThreadRow, true>);
+} satisfies Record<keyof ThreadHead, true>);
 const escalationColumnNames = Object.keys({
   escalation_id: true,
   tenant: true,
@@ -257,11 +265,16 @@ const columns =
   (of: string): string =>
     names.map((name) => `${of}."${name}"`).join(", ");
 export const runColumns = columns(runColumnNames);
-export const threadColumns = columns(threadColumnNames);
+export const threadHeadColumns = columns(threadColumnNames);
+export const threadColumns = (of: string): string =>
+  `${threadHeadColumns(of)}, ${whole(`${of}.thread_id`, `${of}."values"`)} as "values"`;
 export const escalationColumns = columns(escalationColumnNames);
 
 // pg parses the columns; the schema's own checks make these casts true.
 export const asRun = (raw: Record<string, unknown>): RunRow => raw as unknown as RunRow;
+export const asRunWithOutput = (raw: Record<string, unknown>): RunWithOutput =>
+  raw as unknown as RunWithOutput;
+export const asThreadHead = (raw: Record<string, unknown>): ThreadHead => raw as unknown as ThreadHead;
 export const asThread = (raw: Record<string, unknown>): ThreadRow => raw as unknown as ThreadRow;
 export const asAssistant = (raw: Record<string, unknown>): AssistantRow => raw as unknown as AssistantRow;
 export const asAssistantVersion = (raw: Record<string, unknown>): AssistantVersionRow =>

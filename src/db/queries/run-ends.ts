@@ -1,5 +1,6 @@
 import type { RunError, RunStatus } from "../../domain/run.ts";
 import { query } from "../query.ts";
+import { whole } from "./parts.ts";
 
 export interface RunName {
   runId: string;
@@ -23,7 +24,7 @@ export const runEnds = query({
   name: "run.ends",
   prepared: true,
   text: `
-select r.run_id, r.status, r.error, r.output,
+select r.run_id, r.status, r.error, ${whole("r.thread_id", "r.output")} as output,
        (select json_agg(json_build_object('id', e.interrupt_id, 'value', e.payload::json) order by e.created_at, e.ordinal)::text
           from holdfast.escalations e
          where e.thread_id = r.thread_id and e.run_id = r.run_id and r.status = 'success') as asked

@@ -1,7 +1,8 @@
 import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
 import { accessValue, ofVisibleThread } from "./access.ts";
-import { asRun, runColumns } from "./rows.ts";
+import { whole } from "./parts.ts";
+import { asRun, asRunWithOutput, runColumns } from "./rows.ts";
 import { notingWebhooks } from "./webhooks.ts";
 
 interface RunKey {
@@ -13,9 +14,11 @@ interface RunKey {
 export const getRun = query({
   name: "run.get",
   prepared: true,
-  text: `select ${runColumns("r")} from holdfast.runs r where run_id = $1 and ($2::uuid is null or thread_id = $2) and tenant = $3`,
+  text: `
+select ${runColumns("r")}, ${whole("r.thread_id", "r.output")} as output
+  from holdfast.runs r where run_id = $1 and ($2::uuid is null or thread_id = $2) and tenant = $3`,
   values: (p: RunKey) => [p.runId, p.threadId, p.tenant],
-  row: asRun,
+  row: asRunWithOutput,
 });
 
 export const listRuns = query({

@@ -1,5 +1,6 @@
 // A copy of a thread: its row, its checkpoints, and the answers that its questions have had so far.
 import { query } from "../query.ts";
+import { manifestsOfBlobs, usedBy } from "./parts.ts";
 
 /** What a copy would have to write, without reading it. */
 export const bytesOfThread = query({
@@ -7,6 +8,7 @@ export const bytesOfThread = query({
   text: `
 select (coalesce((select sum(octet_length(blob)) from public.checkpoint_blobs where thread_id = $1), 0)
       + coalesce((select sum(octet_length(blob)) from public.checkpoint_writes where thread_id = $1), 0)
+      + coalesce((select sum(octet_length(data)) from holdfast.parts where thread_id = $1::uuid), 0)
       + coalesce((select sum(pg_column_size(checkpoint) + pg_column_size(metadata))
                     from public.checkpoints where thread_id = $1), 0))::bigint as bytes`,
   values: (p: { threadId: string }) => [p.threadId],
@@ -29,7 +31,15 @@ export const latestCheckpoint = query({
 export const insertCopy = query({
   name: "copy.insert",
   text: `
-with checkpoints as (
+with recursive ${usedBy(
+    "$1::uuid",
+    `${manifestsOfBlobs("$1::uuid")}
+  union all select t."values" from holdfast.threads t where t.thread_id = $1 and left(t."values", 1) = '#'`,
+  )}, parts as (
+  insert into holdfast.parts (thread_id, hash, data)
+  select $2, p.hash, p.data from holdfast.parts p
+   where p.thread_id = $1 and exists (select 1 from used u where u.hash = p.hash)
+), checkpoints as (
   insert into public.checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint,
                                   metadata, run_id, epoch)
   select $2::uuid::text, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint,
@@ -53,9 +63,9 @@ insert into holdfast.threads (thread_id, tenant, metadata, config, graph_id, gra
 select $2, tenant, metadata || jsonb_build_object('thread_id', $2::uuid), config, graph_id, graph_version, "values",
        ttl_minutes, keep_latest_minutes, greatest(epoch, (select max(epoch) from checkpoints), (select max(epoch) from writes))
   from holdfast.threads where thread_id = $1 and tenant = $3
-returning epoch`,
+returning epoch, "values" is not null as has_values`,
   values: (p: { threadId: string; copyId: string; tenant: string }) => [p.threadId, p.copyId, p.tenant],
-  row: (raw) => raw.epoch as number,
+  row: (raw) => ({ epoch: raw.epoch as number, hasValues: raw.has_values as boolean }),
 });
 
 /**

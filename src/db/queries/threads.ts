@@ -3,7 +3,8 @@ import { minutesOf, type ThreadTtl } from "../../domain/lifetimes.ts";
 import { query } from "../query.ts";
 import { accessValue } from "./access.ts";
 import { asFound, type Page, pageText, pageValues } from "./page.ts";
-import { asThread } from "./rows.ts";
+import { whole } from "./parts.ts";
+import { asThread, threadColumns } from "./rows.ts";
 
 interface ThreadKey {
   threadId: string;
@@ -13,7 +14,7 @@ const key = (p: ThreadKey): unknown[] => [p.threadId, p.tenant];
 
 export const getThread = query({
   name: "thread.get",
-  text: "select * from holdfast.threads where thread_id = $1 and tenant = $2",
+  text: `select ${threadColumns("t")} from holdfast.threads t where thread_id = $1 and tenant = $2`,
   values: key,
   row: asThread,
 });
@@ -36,7 +37,7 @@ const where = (access: string): string => `
  where tenant = $1
    and ($2::jsonb is null or metadata @> $2::jsonb)
    and ($3::text is null or status = $3)
-   and ($4::jsonb is null or holdfast.searchable("values") @> $4::jsonb)
+   and ($4::jsonb is null or holdfast.searchable(${whole("thread_id", '"values"')}) @> $4::jsonb)
    and ($5::uuid[] is null or thread_id = any($5))
    and (${access}::jsonb is null or metadata @> ${access}::jsonb)`;
 const json = (value: unknown): string | null =>
@@ -55,7 +56,9 @@ export const searchThreads = query({
     from: `holdfast.threads ${where("$11")}`,
     sortColumns,
     id: "thread_id",
-    sized: ['"values"', "interrupts", "config", "metadata"],
+    shown: threadColumns("p"),
+    sized: ["interrupts", "config", "metadata"],
+    inParts: ['"values"'],
     first: 6,
   }),
   values: (p: ThreadSearch) => [...filterValues(p), ...pageValues(p), accessValue(p)],
@@ -73,10 +76,10 @@ export const countThreads = query({
 export const patchThread = query({
   name: "thread.patch",
   text: `
-update holdfast.threads set metadata = metadata || $3::jsonb, updated_at = holdfast.now(),
+update holdfast.threads t set metadata = metadata || $3::jsonb, updated_at = holdfast.now(),
        ttl_minutes = case when $4::boolean then $5::float8 else ttl_minutes end,
        keep_latest_minutes = case when $4::boolean then $6::float8 else keep_latest_minutes end
- where thread_id = $1 and tenant = $2 returning *`,
+ where thread_id = $1 and tenant = $2 returning ${threadColumns("t")}`,
   values: (p: ThreadKey & { metadata: unknown; ttl?: ThreadTtl | null | undefined }) => [
     p.threadId,
     p.tenant,
@@ -102,6 +105,8 @@ export const deleteThread = query({
   text: `
 with forgotten as (
   delete from holdfast.effects where thread_id = $1 and tenant = $2 and business_key is null
+), parts as (
+  delete from holdfast.parts where thread_id = (select thread_id from holdfast.threads where thread_id = $1 and tenant = $2)
 )
 delete from holdfast.threads where thread_id = $1 and tenant = $2 returning thread_id`,
   values: key,

@@ -2,6 +2,7 @@
 import type { AccessFilter } from "../../domain/access.ts";
 import { query } from "../query.ts";
 import { accessValue, ofVisibleThread } from "./access.ts";
+import { whole } from "./parts.ts";
 
 export const deliveryStatuses = ["pending", "delivered", "dead"] as const;
 export type DeliveryStatus = (typeof deliveryStatuses)[number];
@@ -37,7 +38,7 @@ noted as (
          jsonb_build_object('run_id', run_id, 'thread_id', thread_id, 'assistant_id', assistant_id, 'metadata', metadata,
                             'status', status, 'kwargs', kwargs, 'multitask_strategy', multitask_strategy, 'created_at', created_at,
                             'updated_at', updated_at, 'run_started_at', started_at, 'run_ended_at', finished_at, 'error', error->>'message'),
-         output
+         ${whole("thread_id", "output")}
     from ended where kind = 'graph' and kwargs->>'webhook' is not null)`;
 
 export type DueDelivery = Pick<DeliveryRow, "delivery_id" | "tenant" | "run_id" | "url" | "attempts">;
