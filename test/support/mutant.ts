@@ -22,8 +22,8 @@ export const deafToHeartbeats: Mutation = {
 
 export const unfencedCheckpoints: Mutation = {
   file: "src/db/queries/checkpoint-groups.js",
-  from: /r\.epoch(\s+from unnest[\s\S]*?) and r\.epoch = k\.epoch\s+where r\.status = 'running' order/,
-  to: "k.epoch$1 order",
+  from: /r\.epoch(\s+from \(select \* from unnest[\s\S]*?) and r\.epoch = k\.epoch([\s\S]*?)where r\.status \|\| '' = 'running' order/,
+  to: "k.epoch$1$2order",
 };
 
 /** A copy of the compiled program with one protection taken out, to see that a test notices. */
