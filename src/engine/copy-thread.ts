@@ -106,7 +106,7 @@ async function showCopy(
   const { view, questions } = await readParked(graph, saver, copyId);
   const sending = new KnownParts({ on: tx, threadId: copyId }).open();
   const shown = hasValues || view.parked;
-  const values = shown ? await sending.cut("values", JSON.stringify(view.values)) : null;
+  const values = shown ? await sending.cut("values", view.valuesText ?? JSON.stringify(view.values)) : null;
   await sendParts(tx, copyId, sending.parts);
   await settleThread(tx, {
     threadId: copyId,

@@ -161,7 +161,7 @@ async function showOnThread(
 ): Promise<void> {
   const { view, questions } = await readParked(graph, saver, threadId);
   const sending = parts.open();
-  const values = await sending.cut("values", JSON.stringify(view.values));
+  const values = await sending.cut("values", view.valuesText ?? JSON.stringify(view.values));
   await sendParts(tx, threadId, sending.parts);
   await settleThread(tx, {
     threadId,

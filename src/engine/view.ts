@@ -27,8 +27,15 @@ export async function readParked(graph: Graph, saver: FencedSaver, threadId: str
     interrupts[taskId] = [...(interrupts[taskId] ?? []), shown];
   }
   const valuesText = toWire(snapshot.values);
-  const values: unknown = JSON.parse(valuesText);
-  const view = { values, valuesText, interrupts, parked: snapshot.next.length > 0 };
+  const view: ThreadView = {
+    // When somebody looks, which most often nobody does: it takes long for a long state.
+    get values(): unknown {
+      return JSON.parse(valuesText);
+    },
+    valuesText,
+    interrupts,
+    parked: snapshot.next.length > 0,
+  };
   return { view, questions, snapshot };
 }
 

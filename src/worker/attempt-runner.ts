@@ -8,7 +8,7 @@ import { attemptRecorded } from "../db/queries/settle.ts";
 import { one } from "../db/query.ts";
 import { isDatabaseAway } from "../domain/classify.ts";
 import { Cancelled, LeaseLost } from "../domain/errors.ts";
-import type { Outcome } from "../domain/outcome.ts";
+import type { Outcome, ThreadView } from "../domain/outcome.ts";
 import { decide, retryPolicy } from "../domain/retry.ts";
 import { type CancelAction, isOfNewThread } from "../domain/run.ts";
 import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
@@ -253,7 +253,7 @@ export class AttemptRunner {
       );
     }
     if (outcome.kind === "success") {
-      const { confidence } = (outcome.view.values ?? {}) as { confidence?: unknown };
+      const confidence = confidenceOf(outcome.view);
       if (typeof confidence === "number") metrics.confidence.set({ agent_name: graph_id }, confidence);
     }
     log.info({ run_id, thread_id, graph: graph_id, attempt, outcome: outcome.kind }, "attempt settled");
@@ -263,6 +263,12 @@ export class AttemptRunner {
     if (kind === "compensated") this.#deps.metrics.compensations.inc({ outcome: "done" });
     if (kind === "dead") this.#deps.metrics.compensations.inc({ outcome: "stuck" });
   }
+}
+
+/** Looked for in the text first: a long state takes long to parse. */
+function confidenceOf(view: ThreadView): unknown {
+  if (view.valuesText?.includes('"confidence"') === false) return undefined;
+  return ((view.values ?? {}) as { confidence?: unknown }).confidence;
 }
 
 function finalStatus(outcome: Outcome): string | null {
