@@ -4,7 +4,6 @@ import type { Database } from "../db/pool.ts";
 import { lockThread } from "../db/queries/create.ts";
 import { escalationsOfThread, insertEscalation } from "../db/queries/escalations.ts";
 import { effectsBehind } from "../db/queries/forks.ts";
-import { sendParts } from "../db/queries/parts.ts";
 import type { EscalationRow, ThreadHead, ThreadRow } from "../db/queries/rows.ts";
 import { settleThread } from "../db/queries/settle.ts";
 import * as copies from "../db/queries/thread-copy.ts";
@@ -17,6 +16,7 @@ import { effectsShownMax, repeated } from "../queue/fork.ts";
 import { escalationOf } from "../queue/question.ts";
 import type { Registry } from "./registry.ts";
 import { factoryConfig, graphIdOf } from "./state.ts";
+import { sendValues } from "./thread-values.ts";
 import { readParked } from "./view.ts";
 
 /** Beyond this a copy would hold the thread's lock for too long. */
@@ -104,10 +104,9 @@ async function showCopy(
   const opened = await registry.open(graphId, factoryConfig(source));
   const graph = Object.assign(opened, { checkpointer: saver });
   const { view, questions } = await readParked(graph, saver, copyId);
-  const sending = new KnownParts({ on: tx, threadId: copyId }).open();
+  const parts = new KnownParts({ on: tx, threadId: copyId });
   const shown = hasValues || view.parked;
-  const values = shown ? await sending.cut("values", view.valuesText ?? JSON.stringify(view.values)) : null;
-  await sendParts(tx, copyId, sending.parts);
+  const values = shown ? await sendValues(tx, { threadId: copyId, parts, view }) : null;
   await settleThread(tx, {
     threadId: copyId,
     epoch,

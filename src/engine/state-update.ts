@@ -5,7 +5,6 @@ import { KnownParts } from "../checkpoint/thread-parts.ts";
 import type { Database } from "../db/pool.ts";
 import { insertThread, lockThread, openRuns } from "../db/queries/create.ts";
 import * as escalations from "../db/queries/escalations.ts";
-import { sendParts } from "../db/queries/parts.ts";
 import type { ThreadRow } from "../db/queries/rows.ts";
 import { settleThread } from "../db/queries/settle.ts";
 import { getThread, takeEpoch } from "../db/queries/threads.ts";
@@ -17,6 +16,7 @@ import type { RunCommand } from "../domain/run.ts";
 import { commandOf } from "./input.ts";
 import type { Graph, Registry } from "./registry.ts";
 import { type At, type CheckpointName, configOf, factoryConfig, graphIdOf, nameOf } from "./state.ts";
+import { sendValues } from "./thread-values.ts";
 import { readParked } from "./view.ts";
 
 interface Deps {
@@ -160,9 +160,7 @@ async function showOnThread(
   { graph, saver, parts, threadId, epoch, version }: Written,
 ): Promise<void> {
   const { view, questions } = await readParked(graph, saver, threadId);
-  const sending = parts.open();
-  const values = await sending.cut("values", view.valuesText ?? JSON.stringify(view.values));
-  await sendParts(tx, threadId, sending.parts);
+  const values = await sendValues(tx, { threadId, parts, view });
   await settleThread(tx, {
     threadId,
     epoch,

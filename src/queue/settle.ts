@@ -78,7 +78,7 @@ async function end(tx: Queryable, ending: Ending): Promise<void> {
   const place = { runId: run.run_id, threadId: run.thread_id };
   const leavesNothing = outcome.kind === "cancelled" && outcome.action === "rollback";
   const sent: Promise<unknown>[] = [];
-  if (stored.parts.length > 0 && !leavesNothing) sent.push(sendParts(tx, run.thread_id, stored.parts));
+  if (!leavesNothing) sent.push(sendParts(tx, run.thread_id, stored.parts));
   sent.push(move(tx, ending));
   if (reopens) sent.push(escalations.reopenEscalations(tx, place));
   if (!leavesNothing) sent.push(...record(tx, ending));
