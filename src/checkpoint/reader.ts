@@ -25,6 +25,12 @@ export interface ReadingOptions {
   texts?: ThreadTexts | undefined;
 }
 
+export interface Wanted {
+  threadId: string;
+  ns: string;
+  checkpointId?: string | undefined;
+}
+
 /** PostgresSaver's tables, read in the order of our own seq, one statement each; also threads that it wrote itself. */
 export class ReadingSaver extends PostgresSaver {
   protected readonly on: Queryable;
@@ -48,6 +54,12 @@ export class ReadingSaver extends PostgresSaver {
       checkpoint_id: checkpointId,
     } = config.configurable ?? {};
     if (typeof threadId !== "string") return undefined;
+    const row = await this.read({ threadId, ns, checkpointId });
+    return row === undefined ? undefined : this.#tuple(row);
+  }
+
+  /** The named checkpoint, or the latest, in stored form. */
+  protected async read({ threadId, ns, checkpointId }: Wanted): Promise<reads.CheckpointRow | undefined> {
     const texts = this.#texts?.threadId === threadId ? this.#texts : undefined;
     const known = texts?.valuesOf(ns) ?? [];
     const found = await reads.getCheckpoint(this.on, {
@@ -59,7 +71,7 @@ export class ReadingSaver extends PostgresSaver {
     const row = one(found);
     if (row === undefined) return undefined;
     if (texts !== undefined) rememberValues(row, texts);
-    return this.#tuple(withKnown(row, known));
+    return withKnown(row, known);
   }
 
   override async *list(

@@ -6,11 +6,11 @@ import {
   type ChannelVersions,
   type Checkpoint,
   type CheckpointMetadata,
-  type CheckpointTuple,
   type PendingWrite,
   WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import type { GroupItem } from "../db/queries/checkpoint-groups.ts";
+import type { CheckpointRow } from "../db/queries/checkpoint-reads.ts";
 import * as writes from "../db/queries/checkpoint-writes.ts";
 import { deleteCheckpoints } from "../db/queries/checkpoints.ts";
 import { blobInParts, ownType } from "../db/queries/parts.ts";
@@ -19,7 +19,8 @@ import { type EventBatch, noEvents, type StepEvents } from "../domain/event.ts";
 import { type Sending, wholeCharsMax } from "../domain/parts.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import type { GroupCommit } from "./group-commit.ts";
-import { type ReadingOptions, ReadingSaver } from "./reader.ts";
+import { OwnCheckpoints } from "./own-checkpoints.ts";
+import { type ReadingOptions, ReadingSaver, type Wanted } from "./reader.ts";
 import { type Aboard, Riders } from "./riders.ts";
 import { dumpText, strictSerializer } from "./serializer.ts";
 import type { KnownValue } from "./text-memory.ts";
@@ -71,6 +72,7 @@ export class FencedSaver extends ReadingSaver {
   readonly #write: NonNullable<SaverOptions["write"]>;
   readonly #newThread: boolean;
   readonly #written = new Set<string>();
+  readonly #own = new OwnCheckpoints();
 
   constructor(options: SaverOptions) {
     const { holder, events, write, metadata, noSteps, group, newThread, parts } = options;
@@ -85,11 +87,15 @@ export class FencedSaver extends ReadingSaver {
     this.#write = write ?? ((_kind, statement) => statement());
   }
 
-  override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
-    const { thread_id: threadId, checkpoint_ns: ns = "" } = config.configurable ?? {};
-    const own = this.#holder.kind !== "reader" && this.#holder.threadId === threadId;
-    if (this.#newThread && own && !this.#written.has(ns)) return undefined;
-    return super.getTuple(config);
+  protected override async read(wanted: Wanted): Promise<CheckpointRow | undefined> {
+    const { threadId, ns, checkpointId } = wanted;
+    if (this.#holder.kind === "reader" || this.#holder.threadId !== threadId) return super.read(wanted);
+    if (this.#newThread && !this.#written.has(ns)) return undefined;
+    const own = this.#own.row(ns, checkpointId);
+    if (own !== undefined) return own;
+    const row = await super.read(wanted);
+    if (row !== undefined) this.#own.learn(row);
+    return row;
   }
 
   override async put(
@@ -120,7 +126,9 @@ export class FencedSaver extends ReadingSaver {
       parts: sending?.parts ?? [],
     };
     await failpoint("checkpoint.before_commit");
+    this.#own.leave(ns);
     await this.#commitStep(holder, step);
+    this.#own.committed({ ...step, ...holder, long });
     sending?.committed();
     for (const value of long) this.#parts?.texts.keepValue(value);
     await failpoint("checkpoint.committed");
@@ -134,6 +142,7 @@ export class FencedSaver extends ReadingSaver {
       checkpoint_ns: ns = "",
       checkpoint_id: checkpointId,
     } = config.configurable ?? {};
+    this.#own.writesTo(ns, checkpointId);
     const target = { ns, checkpointId, taskId };
     const rows = await Promise.all(pending.map((write, n) => this.dumpWrite(write, n, target)));
     const holder = this.#owner(threadId);
