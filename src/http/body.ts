@@ -1,6 +1,6 @@
 import { parse } from "secure-json-parse";
 import type { z } from "zod";
-import type { RequestContext } from "./deps.ts";
+import { incomingOf, type RequestContext } from "./deps.ts";
 import { type Issue, Refused } from "./errors.ts";
 import { messageOf, reservedVersion } from "./message.ts";
 
@@ -47,14 +47,17 @@ export function parseInput<T>(schema: z.ZodType<T>, value: unknown): T {
 async function readText(c: RequestContext, bytesMax: number): Promise<string> {
   const request = c.req.raw;
   const tooLarge = new Refused(413, `The body is larger than ${bytesMax} bytes`);
-  if (Number(request.headers.get("content-length") ?? 0) > bytesMax) throw tooLarge;
-  if (request.body === null) return "";
+  const declared = request.headers.get("content-length");
+  if (Number(declared ?? 0) > bytesMax) throw tooLarge;
   // The program's own middleware has read it: Hono keeps what it was.
   if (request.bodyUsed) {
     const text = await c.req.text();
     if (Buffer.byteLength(text) > bytesMax) throw tooLarge;
     return text;
   }
+  // Node's parser lets no more through than was declared, so that it can be read without a web stream around it.
+  if (declared !== null && incomingOf(c) !== undefined) return decoded(await c.req.arrayBuffer());
+  if (request.body === null) return "";
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   const reader = request.body.getReader();
@@ -68,8 +71,12 @@ async function readText(c: RequestContext, bytesMax: number): Promise<string> {
     }
     chunks.push(value);
   }
+  return decoded(Buffer.concat(chunks));
+}
+
+function decoded(bytes: ArrayBuffer | Uint8Array): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
     throw new Refused(400, "Malformed JSON in request body: it is not UTF-8");
   }

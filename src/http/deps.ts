@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { Context, Hono } from "hono";
 import type { StoreIndex } from "../checkpoint/store-index.ts";
 import type { Bus } from "../db/listen.ts";
@@ -108,3 +109,7 @@ export interface HttpEnv {
 export type RequestContext = Context<HttpEnv>;
 
 export const tenantOf = (c: RequestContext): string => c.get("principal").tenant;
+
+/** The request as Node's own server has it, where that serves; a program that mounts the app may use another. */
+export const incomingOf = (c: RequestContext): IncomingMessage | undefined =>
+  (c.env as { incoming?: IncomingMessage } | undefined)?.incoming;

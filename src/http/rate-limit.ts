@@ -1,5 +1,5 @@
 import type { MiddlewareHandler } from "hono";
-import type { HttpDeps, HttpEnv, RequestContext } from "./deps.ts";
+import { type HttpDeps, type HttpEnv, incomingOf, type RequestContext } from "./deps.ts";
 import { Refused } from "./errors.ts";
 
 /** Callers remembered at once; the one not seen for longest is forgotten first. */
@@ -48,8 +48,7 @@ export function limitRate(perSecond: number): MiddlewareHandler<HttpEnv> {
 export function callerOf(c: RequestContext): string {
   const { name, tenant } = c.get("principal");
   if (name !== "anonymous") return `${tenant}/${name}`;
-  const { incoming } = (c.env ?? {}) as { incoming?: { socket?: { remoteAddress?: string } } };
-  return incoming?.socket?.remoteAddress ?? "local";
+  return incomingOf(c)?.socket.remoteAddress ?? "local";
 }
 
 /** Takes a slot before anything else is done, so that a refused request has made no run. `open` passes `onClose` on. */
