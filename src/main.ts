@@ -7,6 +7,7 @@ import { addProjectEnvironment } from "./environment.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
 import { type Log, openLog } from "./observe/log.ts";
 import { isolatedCommand, settingsOf } from "./options.ts";
+import { poolRandomValues } from "./random-pool.ts";
 
 const usage = `holdfast <command>
 
@@ -60,6 +61,7 @@ async function main(argv: readonly string[]): Promise<void> {
   for (const note of notes) log.warn(note);
   const [{ serve }, { trapStrays }] = await Promise.all([import("./serve.ts"), import("./worker/guests.ts")]);
   trapStrays(log);
+  poolRandomValues(globalThis.crypto);
   const mainFile = fileURLToPath(import.meta.url);
   const server = await serve(config, log, { environment: process.env, mainFile });
   await untilSignal();
