@@ -21,6 +21,7 @@ import { openModels } from "../models/runtime.ts";
 import type { Slots } from "../models/slots.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import { countModels } from "../observe/tokens.ts";
 import type { Tracing } from "../observe/tracing.ts";
 import { announce } from "./announce.ts";
 import { graphConfig } from "./config.ts";
@@ -191,6 +192,7 @@ async function consume(
   const { config, effects } = invocationOf(deps, { graph, run, signals, fork: prepared.fork });
   const before = kwargs.interrupt_before;
   const after = kwargs.interrupt_after;
+  const stopCounting = countModels(run.run_id, { metrics: deps.metrics, graphId: run.graph_id });
   try {
     await translator.read(graph, prepared.input, {
       ...config,
@@ -207,6 +209,8 @@ async function consume(
     // A branch failed while another one's call was under way: its outcome must be known before the run moves.
     await effects.idle();
     throw error;
+  } finally {
+    stopCounting();
   }
 }
 
@@ -220,8 +224,8 @@ function invocationOf(deps: AttemptDeps, { graph, run, signals, fork }: Invocati
     write: (statement) => signals.write("effect", statement),
     abort: signals.abort,
   });
-  const { tracing, metrics } = deps;
+  const { tracing } = deps;
   const models = openModels({ ...deps, run, signal: signals.signal, write: signals.write });
-  const config = graphConfig({ run, graph, fork, effects, models, tracing, metrics });
+  const config = graphConfig({ run, graph, fork, effects, models, tracing });
   return { effects, config: { ...config, signal: signals.signal } };
 }

@@ -3,8 +3,6 @@ import type { RunRow } from "../db/queries/rows.ts";
 import { withoutStart } from "../domain/run.ts";
 import { type EffectRuntime, effectsKey } from "../effects/effect.ts";
 import { type ModelRuntime, modelsKey } from "../models/runtime.ts";
-import type { Metrics } from "../observe/metrics.ts";
-import { tokenCounter } from "../observe/tokens.ts";
 import type { Tracing } from "../observe/tracing.ts";
 import type { Graph } from "./registry.ts";
 
@@ -19,7 +17,6 @@ interface Parts {
   effects: EffectRuntime;
   models: ModelRuntime;
   tracing: Tracing;
-  metrics: Metrics;
 }
 
 /** What the graph's nodes see: the caller's config with our ids, which a caller cannot override. */
@@ -30,9 +27,9 @@ export function graphConfig({
   effects,
   models,
   tracing,
-  metrics,
 }: Parts): RunnableConfig & { context?: Record<string, unknown> } {
   const { config = {}, context } = run.kwargs;
+  const callbacks = tracing.callbacksFor(config.configurable ?? {});
   const ids = {
     thread_id: run.thread_id,
     run_id: run.run_id,
@@ -51,10 +48,8 @@ export function graphConfig({
       [modelsKey]: models,
     },
     metadata: { ...run.metadata, ...ids, run_attempt: run.attempt },
-    callbacks: [
-      tokenCounter({ metrics, graphId: run.graph_id }),
-      ...tracing.callbacksFor(config.configurable ?? {}),
-    ],
+    // Without any, LangGraph makes no callback managers for nodes and edges.
+    ...(callbacks.length === 0 ? {} : { callbacks }),
     ...(context === undefined ? {} : { context }),
   };
 }
