@@ -8,7 +8,7 @@ import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
 import { newId } from "../src/domain/ids.ts";
 import { median, openArena } from "./support/arena.ts";
 import { chat } from "./support/chat.ts";
-import { finished, request, startQueue } from "./support/queue.ts";
+import { request, startQueue } from "./support/queue.ts";
 
 const turns = Number(process.env.BENCH_TURNS ?? 1_000);
 const secondsPerSubject = Number(process.env.BENCH_SECONDS ?? 70);
@@ -30,10 +30,7 @@ const subjects: Record<string, (threadId: string) => Promise<unknown>> = {
       { configurable: { thread_id: threadId }, durability: "sync" },
     ),
   "Holdfast, whole run": (threadId) =>
-    finished(
-      { ...queue.runtime, creates: queue.creates },
-      request("chat", { messages: [{ type: "human", content: text }] }, threadId),
-    ),
+    queue.finished(request("chat", { messages: [{ type: "human", content: text }] }, threadId)),
 };
 
 async function converse(turn: () => Promise<unknown>): Promise<Turn[]> {

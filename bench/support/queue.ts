@@ -1,24 +1,26 @@
 // The whole path of a run inside this process, without HTTP: created in the queue, claimed by a worker, settled.
-import type { Database } from "../../src/db/pool.ts";
-import { getRun } from "../../src/db/queries/runs.ts";
-import { one } from "../../src/db/query.ts";
 import { newId, systemAssistantId } from "../../src/domain/ids.ts";
-import { isTerminal } from "../../src/domain/run.ts";
 import { loadRegistry } from "../../src/engine/registry.ts";
+import { type HttpDeps, httpDefaults } from "../../src/http/deps.ts";
+import { Ends } from "../../src/http/ends.ts";
+import { respondAtEnd } from "../../src/http/wait.ts";
+import { Wakes } from "../../src/http/wake.ts";
 import { openLog } from "../../src/observe/log.ts";
 import { GroupCreate } from "../../src/queue/group-create.ts";
 import type { CreateRun } from "../../src/queue/request.ts";
-import { openRuntime, type Runtime, startWorker } from "../../src/runtime.ts";
+import { openRuntime, startWorker } from "../../src/runtime.ts";
+
+type Way = Pick<HttpDeps, "db" | "bus" | "creates" | "ends" | "wakes" | "config">;
 
 const connectionsMax = 20;
 const pollMillis = 1_000;
 const drainMillis = 2_000;
 
 export interface Queue {
-  runtime: Runtime;
-  creates: GroupCreate;
-  /** Creates a run on a new thread and waits for its end. */
-  run: () => Promise<void>;
+  /** Creates a run and waits for its values. */
+  finished: (asked: CreateRun) => Promise<string>;
+  /** The same, of five steps on a new thread. */
+  run: () => Promise<unknown>;
   stop(): Promise<void>;
 }
 
@@ -65,11 +67,18 @@ export async function startQueue(url: string, { slotsMax }: { slotsMax: number }
     webhooks: { secrets: [], allowPrivate: true },
     random: Math.random,
   });
-  const creates = new GroupCreate(runtime.db);
+  const { db, bus, log } = runtime;
+  const way: Way = {
+    creates: new GroupCreate(db),
+    bus,
+    db,
+    ends: new Ends({ db, bus }),
+    wakes: new Wakes({ db, bus, log, pollMillis }),
+    config: { ...httpDefaults, version: "bench", heartbeatSeconds: 5, pollMillis },
+  };
   return {
-    runtime,
-    creates,
-    run: () => finished({ ...runtime, creates }, request("five", { log: [] })),
+    finished: (asked) => finished(way, asked),
+    run: () => finished(way, request("five", { log: [] })),
     async stop() {
       await working.stop(drainMillis);
       await runtime.stop();
@@ -77,35 +86,12 @@ export async function startQueue(url: string, { slotsMax }: { slotsMax: number }
   };
 }
 
-export async function finished(
-  { db, bus, creates }: { db: Database; bus: Runtime["bus"]; creates: GroupCreate },
-  asked: CreateRun,
-): Promise<void> {
+/** Makes a run and gives its values, as a client over HTTP is answered, or throws what it failed with. */
+async function finished({ creates, bus, ...waiting }: Way, asked: CreateRun): Promise<string> {
   const { run } = await creates.create(asked);
   bus.publish("queue", run.thread_id);
-  const { run_id: runId, thread_id: threadId, tenant } = run;
-  let rung = false;
-  let ring: () => void = () => undefined;
-  const unsubscribe = bus.subscribe("run", (id) => {
-    if (id !== runId && id !== "*") return;
-    rung = true;
-    ring();
-  });
-  try {
-    for (;;) {
-      if (!rung)
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, pollMillis);
-          ring = () => {
-            clearTimeout(timer);
-            resolve();
-          };
-        });
-      rung = false;
-      const now = one(await getRun(db, { runId, threadId, tenant }));
-      if (now === undefined || isTerminal(now.status)) return;
-    }
-  } finally {
-    unsubscribe();
-  }
+  const name = { runId: run.run_id, threadId: run.thread_id, tenant: run.tenant };
+  const text = await respondAtEnd(waiting, name, { headers: {}, isNew: true }).text();
+  if (text.includes('{"__error__":')) throw new Error(text);
+  return text;
 }

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promi
 import type pg from "pg";
 import { z } from "zod";
 import { newId } from "../domain/ids.ts";
+import type { RunEnd, RunName } from "../domain/run-end.ts";
 import type { Database } from "./pool.ts";
 
 /** What can be woken for: `events` when a run has new ones, `run` when its row has moved. Waking is a hint: every subscriber polls as well. */
@@ -27,11 +28,11 @@ const notification = z.object({
   news: z.array(z.tuple([z.enum(topics), z.array(z.string())])),
 });
 
-type Listener = (id: string) => void;
+type Listener = (id: string, end?: RunName & RunEnd) => void;
 
 export interface Bus {
-  /** Wakes subscribers in this process now, and in others at once, after 5 ms or after 20. Never throws. */
-  publish(topic: Topic, id: string): void;
+  /** Wakes subscribers in this process now, and in others at once, after 5 ms or after 20. Only the former hear of `end`, how a run has ended. Never throws. */
+  publish(topic: Topic, id: string, end?: RunName & RunEnd): void;
   /** Calls `listener` with the id, or with "*" when anything may have happened. */
   subscribe(topic: Topic, listener: Listener): () => void;
   stop(): Promise<void>;
@@ -51,8 +52,8 @@ export function openBus({ db, listen, onError }: BusOptions): Bus {
   const from = newId();
   let sending: Promise<void> | undefined;
 
-  const emit = (topic: Topic, id: string): void => {
-    for (const listener of subscribers.get(topic) ?? []) listener(id);
+  const emit = (topic: Topic, id: string, end?: RunName & RunEnd): void => {
+    for (const listener of subscribers.get(topic) ?? []) listener(id, end);
   };
   let hurry: () => void = () => undefined;
   /** Until more may be sent. */
@@ -83,8 +84,8 @@ export function openBus({ db, listen, onError }: BusOptions): Bus {
   const loop = listen ? listenForever({ db, onError, emit, hear, signal: stopped.signal }) : undefined;
 
   return {
-    publish(topic, id) {
-      emit(topic, id);
+    publish(topic, id, end) {
+      emit(topic, id, end);
       if (!listen || stopped.signal.aborted) return;
       const ids = waiting.get(topic) ?? new Set();
       waiting.set(topic, ids.add(id));

@@ -67,7 +67,7 @@ export function createApp(given: AppDeps): Hono<HttpEnv> {
     ...given,
     creates: new GroupCreate(given.db),
     systemAssistants: new SystemAssistants(),
-    ends: new Ends(given.db),
+    ends: new Ends(given),
     wakes,
     slots,
     threadKeys,

@@ -1,44 +1,51 @@
-import type { RunEnd, RunName } from "../db/queries/run-ends.ts";
 import { getThread } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import { classify } from "../domain/classify.ts";
 import { Transient } from "../domain/errors.ts";
 import { isTerminal } from "../domain/run.ts";
+import type { RunEnd, RunName } from "../domain/run-end.ts";
 import type { HttpDeps } from "./deps.ts";
 import { pulled } from "./pulled.ts";
 
 /** Proxies close connections that stay silent; JSON allows line breaks in front. */
 const keepAliveMillis = 1_000;
 
-type Waiting = Pick<HttpDeps, "ends" | "wakes" | "config">;
+type Waiting = Pick<HttpDeps, "db" | "ends" | "wakes" | "config">;
 
 /** Resolves when the run has ended or is gone, or when the signal aborts first. */
 export async function waitForEnd(deps: Waiting, name: RunName, signal: AbortSignal): Promise<void> {
-  for await (const end of untilEnd(deps, name, signal)) if (end !== "not yet") return;
+  for await (const end of untilEnd(deps, name, { signal, isNew: false })) if (end !== "not yet") return;
 }
 
-/** How the run has ended, or that it is gone; before that a sign of life now and then. */
+/**
+ * How the run has ended, or that it is gone; before that a sign of life now and then. A run that was made a moment ago is
+ * not looked at first: the wake hears of its end, and below that lies the poll.
+ */
 async function* untilEnd(
   { ends, wakes, config }: Waiting,
   name: RunName,
-  signal: AbortSignal,
+  { signal, isNew }: { signal: AbortSignal; isNew: boolean },
 ): AsyncGenerator<RunEnd | "gone" | "not yet"> {
+  const told = ends.listen(name);
   const wake = wakes.on({ kind: "end", id: name.runId });
   try {
-    while (!signal.aborted) {
-      const end = await ends.look(name).catch(orAway);
-      if (end === "gone" || (end !== "away" && isTerminal(end.status))) {
-        yield end;
-        return;
+    for (let news = !isNew, away = false; !signal.aborted; ) {
+      if (news) {
+        const end = told.end ?? (await ends.look(name).catch(orAway));
+        if (end === "gone" || (end !== "away" && isTerminal(end.status))) {
+          yield end;
+          return;
+        }
+        away = end === "away";
       }
-      const millis = end === "away" ? config.pollMillis : keepAliveMillis;
-      while (!(await wake.wait(millis, signal)) && !signal.aborted) {
-        yield "not yet";
-        if (end === "away") break;
-      }
+      news = await wake.wait(away ? config.pollMillis : keepAliveMillis, signal);
+      if (news || signal.aborted) continue;
+      yield "not yet";
+      news = away;
     }
   } finally {
     wake.close();
+    told.close();
   }
 }
 
@@ -47,21 +54,32 @@ function orAway(error: unknown): "away" {
   throw error;
 }
 
+interface Answering {
+  headers: Record<string, string>;
+  onDisconnect?: () => void;
+  /** Whether the run was made just now. */
+  isNew?: boolean;
+}
+
 /** Waits with line breaks, then sends the run's values as JSON. */
 export function respondAtEnd(
-  deps: HttpDeps,
+  deps: Waiting,
   name: RunName,
-  { headers, onDisconnect }: { headers: Record<string, string>; onDisconnect?: () => void },
+  { headers, onDisconnect, isNew = false }: Answering,
 ): Response {
   const body = pulled(
-    (signal) => linesThenValues(deps, name, signal),
+    (signal) => linesThenValues(deps, name, { signal, isNew }),
     onDisconnect === undefined ? {} : { onCancel: onDisconnect },
   );
   return new Response(body, { headers: { "content-type": "application/json", ...headers } });
 }
 
-async function* linesThenValues(deps: HttpDeps, name: RunName, signal: AbortSignal): AsyncGenerator<string> {
-  for await (const end of untilEnd(deps, name, signal)) {
+async function* linesThenValues(
+  deps: Waiting,
+  name: RunName,
+  waiting: { signal: AbortSignal; isNew: boolean },
+): AsyncGenerator<string> {
+  for await (const end of untilEnd(deps, name, waiting)) {
     if (end === "not yet") yield "\n";
     else yield await finalValues(deps, name, end);
   }
@@ -69,7 +87,7 @@ async function* linesThenValues(deps: HttpDeps, name: RunName, signal: AbortSign
 
 /** JSON text: the values, with the questions the run stopped at, as the graph's own `invoke` returns them. */
 async function finalValues(
-  { db }: HttpDeps,
+  { db }: Waiting,
   { threadId, tenant }: RunName,
   end: RunEnd | "gone",
 ): Promise<string> {

@@ -6,6 +6,7 @@ import { finishRuns, holdRuns, lockThreads, type Success } from "../db/queries/s
 import type { Queryable } from "../db/query.ts";
 import { DatabaseAway } from "../domain/errors.ts";
 import { bytesOfParts, type Part } from "../domain/parts.ts";
+import type { RunEnd, RunName } from "../domain/run-end.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { type Settlement, settleInTransaction } from "./settle.ts";
 import { type StoredTexts, storedTextsOf } from "./stored-texts.ts";
@@ -29,14 +30,18 @@ export class GroupSettle {
     this.#lane = new Lane<Plain, boolean>({ fits: roomForTravellers, send: (group) => this.#send(group) });
   }
 
-  /** Throws LeaseLost, having written nothing, when the run has another holder. */
-  async settle(settlement: Settlement): Promise<void> {
+  /**
+   * How the run has ended, where it simply went well; undefined where the row alone can tell. Throws LeaseLost, having
+   * written nothing, when the run has another holder.
+   */
+  async settle(settlement: Settlement): Promise<(RunName & RunEnd) | undefined> {
     await failpoint("settle.before");
     const stored = await storedTextsOf(settlement);
     const plain = plainOf(settlement, stored);
     const together = plain !== undefined && (await this.#lane.join(plain));
     if (!together) await this.#db.transaction((tx) => settleInTransaction(tx, settlement, stored));
     await failpoint("settle.after");
+    return together ? endOf(settlement) : undefined;
   }
 
   /** For each, whether it was settled; the others go alone, and learn there what is the matter with them. */
@@ -49,6 +54,14 @@ export class GroupSettle {
       return group.map(() => false);
     }
   }
+}
+
+/** Of a run that was settled with others: nobody wanted it to stop, and it asks nothing. */
+function endOf({ run, outcome }: Settlement): (RunName & RunEnd) | undefined {
+  if (outcome.kind !== "success") return undefined;
+  const { run_id: runId, thread_id: threadId, tenant } = run;
+  const output = outcome.view.valuesText ?? JSON.stringify(outcome.view.values);
+  return { runId, threadId, tenant, status: "success", error: null, output, asked: null };
 }
 
 /** What the outcome alone can tell: the row may still say that it is not as simple as that. */

@@ -11,9 +11,11 @@ import { Cancelled, LeaseLost } from "../domain/errors.ts";
 import type { Outcome, ThreadView } from "../domain/outcome.ts";
 import { decide, retryPolicy } from "../domain/retry.ts";
 import { type CancelAction, isOfNewThread } from "../domain/run.ts";
+import type { RunEnd, RunName } from "../domain/run-end.ts";
 import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
 import { runCompensation } from "../engine/compensation.ts";
 import { tellDead } from "../observe/dead.ts";
+import type { GroupSettle } from "../queue/group-settle.ts";
 import { AttemptLimits } from "./attempt-limits.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { EventWriter } from "./event-writer.ts";
@@ -77,8 +79,9 @@ export class AttemptRunner {
       log.warn({ run_id: run.run_id, epoch: run.epoch }, "lease lost: nothing more is written");
       return null;
     }
-    if (await this.#settle(end)) {
-      this.#tell(end.outcome);
+    const settled = await this.#settle(end);
+    if (settled !== null) {
+      this.#tell(end.outcome, settled.end);
       return end.outcome.kind;
     }
     this.#deps.metrics.fenced.inc({ kind: "settle" });
@@ -87,13 +90,14 @@ export class AttemptRunner {
     return null;
   }
 
-  /** False when another holder has the run. */
-  async #settle(end: AttemptEnd): Promise<boolean> {
+  /** Null when another holder has the run. */
+  async #settle(end: AttemptEnd): Promise<{ end?: (RunName & RunEnd) | undefined } | null> {
     const { db, outcomes } = this.#deps;
     const { run_id: runId, epoch } = this.#run;
     try {
-      await this.#repeat(() => outcomes.settle({ run: this.#run, ...end, parts: this.#parts }), null);
-      return true;
+      const settle = (): ReturnType<GroupSettle["settle"]> =>
+        outcomes.settle({ run: this.#run, ...end, parts: this.#parts });
+      return { end: await this.#repeat(settle, null) };
     } catch (error) {
       if (!(error instanceof LeaseLost)) throw error;
       // Our own commit, whose answer was lost, makes the repetition find the run moved.
@@ -101,7 +105,7 @@ export class AttemptRunner {
         () => attemptRecorded(db, { runId, epoch, outcome: end.outcome.kind }),
         null,
       );
-      return recorded.length === 1;
+      return recorded.length === 1 ? {} : null;
     }
   }
 
@@ -236,10 +240,10 @@ export class AttemptRunner {
     });
   }
 
-  #tell(outcome: Outcome): void {
+  #tell(outcome: Outcome, end: (RunName & RunEnd) | undefined): void {
     const { bus, metrics, log } = this.#deps;
     const { run_id, thread_id, graph_id, created_at, attempt } = this.#run;
-    bus.publish("run", run_id);
+    bus.publish("run", run_id, end);
     bus.publish("queue", thread_id);
     if (outcome.kind === "dead") tellDead(this.#deps, this.#run, outcome.error);
     if (outcome.kind === "retry") metrics.retries.inc({ error_type: outcome.error.code });

@@ -3,5 +3,5 @@ import { GroupSettle } from "../../src/queue/group-settle.ts";
 import type { Settlement } from "../../src/queue/settle.ts";
 
 /** As the only worker of its process does. */
-export const settle = (db: Database, settlement: Settlement): Promise<void> =>
+export const settle = (db: Database, settlement: Settlement): ReturnType<GroupSettle["settle"]> =>
   new GroupSettle(db).settle(settlement);

@@ -1,23 +1,7 @@
 import type { RunError, RunStatus } from "../../domain/run.ts";
+import type { RunEnd, RunName } from "../../domain/run-end.ts";
 import { query } from "../query.ts";
 import { whole } from "./parts.ts";
-
-export interface RunName {
-  runId: string;
-  threadId: string;
-  tenant: string;
-}
-
-/** What those who wait for a run want to know of it. */
-export interface RunEnd {
-  runId: string;
-  status: RunStatus;
-  error: RunError | null;
-  /** JSON of what it gave; null before it has ended. */
-  output: string | null;
-  /** JSON of the questions it stopped at; null when there are none. */
-  asked: string | null;
-}
 
 /** For many at once. A run that is gone is missing. The `limit` tells the planner to expect few. */
 export const runEnds = query({
@@ -36,7 +20,7 @@ select r.run_id, r.status, r.error, ${whole("r.thread_id", "r.output")} as outpu
     names.map(({ tenant }) => tenant),
     names.length,
   ],
-  row: (raw) => ({
+  row: (raw): RunEnd => ({
     runId: raw.run_id as string,
     status: raw.status as RunStatus,
     error: raw.error as RunError | null,

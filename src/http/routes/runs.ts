@@ -1,12 +1,13 @@
 import { Hono } from "hono";
 import { lastSeq } from "../../db/queries/events.ts";
 import type { RunRow } from "../../db/queries/rows.ts";
-import type { RunName } from "../../db/queries/run-ends.ts";
 import { getRun, listRuns, openRunsOf } from "../../db/queries/runs.ts";
 import { one } from "../../db/query.ts";
 import { NotFound } from "../../domain/errors.ts";
 import { isTerminal, type RunStatus, runStatuses, wireStatus } from "../../domain/run.ts";
+import type { RunName } from "../../domain/run-end.ts";
 import { cancelRun, deleteRun } from "../../queue/cancel.ts";
+import type { Accepted } from "../../queue/create.ts";
 import { acceptRun } from "../accept.ts";
 import { readInput } from "../body.ts";
 import { type HttpDeps, type HttpEnv, type RequestContext, tenantOf } from "../deps.ts";
@@ -49,18 +50,18 @@ export function runRoutes(deps: HttpDeps): Hono<HttpEnv> {
 const threadIdOf = (c: RequestContext): string | null =>
   c.req.param("thread_id") === undefined ? null : pathId(c, "thread_id");
 
-async function accept(deps: HttpDeps, c: RequestContext): Promise<{ run: RunRow; body: RunBody }> {
+async function accept(deps: HttpDeps, c: RequestContext): Promise<Accepted & { body: RunBody }> {
   const threadId = threadIdOf(c);
   const body = await readInput(c, runBody, deps.config.bodyBytesMax);
   const idempotencyKey = c.req.header("idempotency-key");
-  const { run } = await acceptRun(deps, {
+  const accepted = await acceptRun(deps, {
     body,
     threadId,
     threadKey: c.get("keyed")?.key,
     idempotencyKey,
     principal: c.get("principal"),
   });
-  return { run, body };
+  return { ...accepted, body };
 }
 
 /** Clients read the run's id from the first, and reconnect to the second. */
@@ -104,8 +105,9 @@ async function createAndStream(deps: HttpDeps, c: RequestContext): Promise<Respo
 }
 
 async function createAndWait(deps: HttpDeps, c: RequestContext): Promise<Response> {
-  const { run, body } = await accept(deps, c);
-  return respondAtEnd(deps, nameOf(run), { headers: locations(c, run), ...leaving(deps, run, body) });
+  const { run, replayed, body } = await accept(deps, c);
+  const headers = locations(c, run);
+  return respondAtEnd(deps, nameOf(run), { headers, isNew: !replayed, ...leaving(deps, run, body) });
 }
 
 /** `on_disconnect: "cancel"`: a client that goes away takes its run along. */
