@@ -9,7 +9,7 @@ import type { StoreIndex } from "../checkpoint/store-index.ts";
 import type { KnownParts } from "../checkpoint/thread-parts.ts";
 import type { Database } from "../db/pool.ts";
 import type { RunRow } from "../db/queries/rows.ts";
-import { getThread } from "../db/queries/threads.ts";
+import { getThreadHead } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import type { PendingEvent, RunEvents } from "../domain/event.ts";
 import type { Lifetimes } from "../domain/lifetimes.ts";
@@ -144,7 +144,7 @@ async function tellFeedback({ tracing, log }: AttemptDeps, run: RunRow, events: 
 async function meetsAnother({ db }: AttemptDeps, run: RunRow, version: string): Promise<boolean> {
   const continues = run.resume !== null ? !run.input_applied : (run.kwargs.input ?? null) === null;
   if (!continues || run.kwargs.checkpoint !== undefined || run.kwargs.command?.goto != null) return false;
-  const thread = one(await getThread(db, { threadId: run.thread_id, tenant: run.tenant }));
+  const thread = one(await getThreadHead(db, { threadId: run.thread_id, tenant: run.tenant }));
   const parkedBy = thread?.graph_version ?? null;
   return parkedBy !== null && parkedBy !== version;
 }

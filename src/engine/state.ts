@@ -4,7 +4,7 @@ import { RESUME } from "@langchain/langgraph-checkpoint";
 import { FencedSaver } from "../checkpoint/saver.ts";
 import type { Database } from "../db/pool.ts";
 import { escalationsOfThread } from "../db/queries/escalations.ts";
-import type { EscalationRow, ThreadHead, ThreadRow } from "../db/queries/rows.ts";
+import type { EscalationRow, ThreadHead } from "../db/queries/rows.ts";
 import { NotFound } from "../domain/errors.ts";
 import { questionId } from "../queue/question.ts";
 import type { Graph, Registry } from "./registry.ts";
@@ -68,7 +68,7 @@ export function graphIdOf(thread: ThreadHead): string | null {
 /** State of a thread at a checkpoint. Throws NotFound when the graph, or a checkpoint asked for by id, is unknown. */
 export async function readState(
   deps: Deps,
-  thread: ThreadRow,
+  thread: ThreadHead,
   { at, subgraphs }: { at: At; subgraphs: boolean },
 ): Promise<ThreadState> {
   const graphId = graphIdOf(thread);
@@ -103,7 +103,7 @@ export interface HistoryRequest {
 /** Earlier states, newest first. */
 export async function readHistory(
   deps: Deps,
-  thread: ThreadRow,
+  thread: ThreadHead,
   { at, limit, before, metadata }: HistoryRequest,
 ): Promise<ThreadState[]> {
   const graphId = graphIdOf(thread);

@@ -1,6 +1,6 @@
-import { getCheckpoint } from "../db/queries/checkpoint-reads.ts";
-import type { ThreadRow } from "../db/queries/rows.ts";
-import { getThread } from "../db/queries/threads.ts";
+import { getCheckpointMetadata } from "../db/queries/checkpoint-reads.ts";
+import type { ThreadHead } from "../db/queries/rows.ts";
+import { getThreadHead } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import type { AccessFilter } from "../domain/access.ts";
 import { InvalidInput } from "../domain/errors.ts";
@@ -32,7 +32,7 @@ export async function acceptRun(deps: HttpDeps, asked: Asked): Promise<Accepted>
   const assistant = await assistantForRun(deps, principal, asked.body.assistant_id);
   const { body, access } = await permitted(principal, asked, assistant.assistant_id);
   const thread =
-    threadId === null ? undefined : one(await getThread(deps.db, { threadId, tenant: principal.tenant }));
+    threadId === null ? undefined : one(await getThreadHead(deps.db, { threadId, tenant: principal.tenant }));
   const idempotencyKey = keyOf(asked.idempotencyKey, principal);
   const configurable = principal.configurable?.() ?? {};
   const request = {
@@ -92,12 +92,12 @@ function keyOf(header: string | undefined, { access }: Principal): string | null
 /** LangGraph would start from nothing at a checkpoint that does not exist. */
 async function checkFork(
   { db }: HttpDeps,
-  thread: ThreadRow | undefined,
+  thread: ThreadHead | undefined,
   { checkpoint }: RunKwargs,
 ): Promise<void> {
   if (checkpoint === undefined || thread === undefined) return;
   const { checkpoint_id: checkpointId, checkpoint_ns: ns = "" } = checkpoint;
-  const found = one(await getCheckpoint(db, { threadId: thread.thread_id, ns, checkpointId }));
+  const found = one(await getCheckpointMetadata(db, { threadId: thread.thread_id, ns, checkpointId }));
   if (found !== undefined) return;
   throw new InvalidInput(`checkpoint_id: the thread has no checkpoint ${checkpointId}`, {
     field: "checkpoint_id",

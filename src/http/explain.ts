@@ -1,6 +1,6 @@
 import { effectsOfThread, type ShownEffect } from "../db/queries/effect-reads.ts";
 import { escalationsOfThread } from "../db/queries/escalations.ts";
-import type { EscalationRow, RunRow, ThreadRow } from "../db/queries/rows.ts";
+import type { EscalationRow, RunRow, ThreadHead } from "../db/queries/rows.ts";
 import { listAttempts, listRuns } from "../db/queries/runs.ts";
 import { unclearStates } from "../domain/effect.ts";
 import { NotFound } from "../domain/errors.ts";
@@ -12,7 +12,7 @@ import { pick } from "./present.ts";
 const runsShown = 20;
 
 /** Answers what one asks at night: what is it doing, which step failed, which tools ran, was it saved, may I retry? */
-export async function explainThread(deps: HttpDeps, thread: ThreadRow): Promise<Record<string, unknown>> {
+export async function explainThread(deps: HttpDeps, thread: ThreadHead): Promise<Record<string, unknown>> {
   const { db } = deps;
   const { thread_id: threadId, tenant } = thread;
   const runs = await listRuns(db, { threadId, tenant, statuses: null, limit: runsShown, offset: 0 });
@@ -46,7 +46,7 @@ export async function explainThread(deps: HttpDeps, thread: ThreadRow): Promise<
 const toolFields = ["tool", "class", "state", "run_id", "task_id", "settled_at", "escalation_id"] as const;
 
 /** The stored state; undefined when its graph is not served any more. */
-async function stateOf(deps: HttpDeps, thread: ThreadRow): Promise<ThreadState | undefined> {
+async function stateOf(deps: HttpDeps, thread: ThreadHead): Promise<ThreadState | undefined> {
   try {
     return await readState(deps, thread, { at: {}, subgraphs: false });
   } catch (error) {
@@ -61,7 +61,7 @@ interface Situation {
   waiting: number;
 }
 
-function doing(thread: ThreadRow, { current, asked, waiting }: Situation): string {
+function doing(thread: ThreadHead, { current, asked, waiting }: Situation): string {
   if (current === undefined) return "nothing: no run was ever started";
   const behind = waiting === 0 ? "" : `; ${waiting} more wait behind it`;
   if (current.kind === "compensation" && !isTerminal(current.status))

@@ -1,8 +1,8 @@
 // What each route is to a program's own auth: a route that reads or writes a thread, a run, an assistant, a cron or an item
 // asks its handlers here. Without such an auth, or with one of our own API keys, everything in the tenant may be seen.
 import type { MiddlewareHandler } from "hono";
-import type { ThreadRow } from "../db/queries/rows.ts";
-import { getThread } from "../db/queries/threads.ts";
+import type { ThreadHead } from "../db/queries/rows.ts";
+import { getThreadHead } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import { type AccessFilter, passes } from "../domain/access.ts";
 import { NotFound } from "../domain/errors.ts";
@@ -37,9 +37,9 @@ export async function guardThread(
   { db }: Pick<HttpDeps, "db">,
   principal: Principal,
   { threadId, action = "read", value = {} }: Wanted,
-): Promise<ThreadRow> {
+): Promise<ThreadHead> {
   const filter = await ask(principal, `threads:${action}`, Object.assign(value, { thread_id: threadId }));
-  const thread = one(await getThread(db, { threadId, tenant: principal.tenant }));
+  const thread = one(await getThreadHead(db, { threadId, tenant: principal.tenant }));
   if (thread !== undefined && passes(thread.metadata, filter)) return thread;
   throw new NotFound(`Thread with ID ${threadId} not found`);
 }
@@ -51,7 +51,7 @@ export async function guardIfThere(
   threadId: string,
 ): Promise<boolean> {
   const filter = await ask(principal, "threads:read", { thread_id: threadId });
-  const thread = one(await getThread(db, { threadId, tenant: principal.tenant }));
+  const thread = one(await getThreadHead(db, { threadId, tenant: principal.tenant }));
   if (thread === undefined || passes(thread.metadata, filter)) return thread !== undefined;
   throw new NotFound(`Thread with ID ${threadId} not found`);
 }

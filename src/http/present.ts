@@ -5,6 +5,7 @@ import type {
   CronRow,
   EscalationRow,
   RunRow,
+  ThreadHead,
   ThreadRow,
 } from "../db/queries/rows.ts";
 import { withoutUser } from "../domain/caller.ts";
@@ -36,7 +37,7 @@ export function presentTtl({
   ttl_minutes: deleted,
   keep_latest_minutes: kept,
   updated_at,
-}: ThreadRow): Record<string, unknown> | null {
+}: ThreadHead): Record<string, unknown> | null {
   const ttl_minutes = deleted ?? kept;
   if (ttl_minutes === null) return null;
   const expires_at = new Date(updated_at.getTime() + ttl_minutes * 60_000);

@@ -1,9 +1,9 @@
 // The stream of a thread: its runs one after the other, and the states that were written on it in between. An event's
 // id is `<epoch>-<n>`: runs of a thread work one at a time under ever higher epochs, so the ids rise over all of them.
 import { lastSeq } from "../db/queries/events.ts";
-import type { ThreadRow } from "../db/queries/rows.ts";
+import type { ThreadHead } from "../db/queries/rows.ts";
 import * as stream from "../db/queries/thread-stream.ts";
-import { getThread } from "../db/queries/threads.ts";
+import { getThreadHead } from "../db/queries/threads.ts";
 import { one } from "../db/query.ts";
 import { NotFound } from "../domain/errors.ts";
 import { idOf, type Position, positionOfId, threadStart } from "../domain/position.ts";
@@ -20,7 +20,7 @@ const updatesPerReadMax = 20;
 const behindAll = 2 ** 31 - 1;
 
 interface Following {
-  thread: ThreadRow;
+  thread: ThreadHead;
   modes: readonly ThreadStreamMode[];
   at: Position;
   /** Why the client gets everything again. */
@@ -43,7 +43,7 @@ export function streamThread(deps: HttpDeps, following: Following): Response {
  */
 export async function placeOf(
   { db }: HttpDeps,
-  { thread_id: threadId, tenant }: ThreadRow,
+  { thread_id: threadId, tenant }: ThreadHead,
   shown: string | undefined,
 ): Promise<Pick<Following, "at" | "reset">> {
   const { last, open } = one(await stream.lastEpoch(db, { threadId, tenant })) ?? { last: 0, open: null };
@@ -160,7 +160,7 @@ class Follower implements Source<Piece> {
       if (firstEpoch === null) this.#looked = epoch;
       return undefined;
     }
-    const thread = one(await getThread(db, this.#name));
+    const thread = one(await getThreadHead(db, this.#name));
     if (thread === undefined) return { text: "" };
     const texts: string[] = [];
     for (const update of found) texts.push(await this.#updateFrame(thread, update));
@@ -169,7 +169,7 @@ class Follower implements Source<Piece> {
   }
 
   async #updateFrame(
-    thread: ThreadRow,
+    thread: ThreadHead,
     { checkpointId, ...at }: Position & { checkpointId: string },
   ): Promise<string> {
     try {

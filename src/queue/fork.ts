@@ -1,4 +1,4 @@
-import { getCheckpoint } from "../db/queries/checkpoint-reads.ts";
+import { getCheckpointMetadata } from "../db/queries/checkpoint-reads.ts";
 import { type EffectBehind, effectsBehind } from "../db/queries/forks.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import { one, type Queryable } from "../db/query.ts";
@@ -37,8 +37,8 @@ async function pointOf(
   const { checkpoint_id: id, checkpoint_ns: ns = "", checkpoint_map: map } = checkpoint;
   if (ns === "") return { checkpointId: id, strict: false };
   // A point inside of a subgraph: what its step did lies behind it, whichever step of the root that is.
-  const found = one(await getCheckpoint(tx, { threadId, ns, checkpointId: id }));
-  const { parents } = (found?.metadata ?? {}) as { parents?: Record<string, string> };
+  const metadata = one(await getCheckpointMetadata(tx, { threadId, ns, checkpointId: id }));
+  const { parents } = (metadata ?? {}) as { parents?: Record<string, string> };
   return { checkpointId: map?.[""] ?? parents?.[""] ?? id, strict: true };
 }
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { configurableBytesMax } from "../../src/queue/asked.ts";
 import { openTestApp, type TestApp } from "../support/http.ts";
+import { countingStatements } from "../support/statements.ts";
 
 let t: TestApp;
 beforeAll(async () => {
@@ -43,6 +44,22 @@ describe("threads", () => {
     expect((await t.send("POST", "/threads", { thread_id, if_exists: "do_nothing" })).json.thread_id).toBe(
       thread_id,
     );
+  });
+
+  it("have their values read by nobody but who is shown them", async () => {
+    const id = await newThread({ metadata: { graph_id: "steps" } });
+    await t.send("POST", `/threads/${id}/state`, { values: { seen: ["a"] }, as_node: "one" });
+    const checkpoint_id = (await t.send("GET", `/threads/${id}/state`)).json.checkpoint.checkpoint_id;
+    const { counts, stop } = countingStatements(t.db);
+    const run = { assistant_id: "steps", input: {}, checkpoint_id };
+    expect((await t.send("POST", `/threads/${id}/runs`, run)).status).toBe(200);
+    for (const what of ["runs", "state", "effects", "explain"])
+      expect((await t.send("GET", `/threads/${id}/${what}`)).status).toBe(200);
+    expect((await t.send("PATCH", `/threads/${id}`, { metadata: { seen: 1 } })).status).toBe(200);
+    expect(counts.get("thread.get")).toBeUndefined();
+    expect((await t.send("GET", `/threads/${id}`)).json.values).toEqual({ seen: ["a"] });
+    expect(counts.get("thread.get")).toBe(1);
+    stop();
   });
 
   it("are searched page by page", async () => {

@@ -78,6 +78,14 @@ export const getCheckpoint = query({
   row: tupleRow,
 });
 
+/** What is said of a checkpoint, without what it holds. */
+export const getCheckpointMetadata = query({
+  name: "checkpoint.metadata",
+  text: "select metadata from public.checkpoints where thread_id = $1 and checkpoint_ns = $2 and checkpoint_id = $3",
+  values: (p: { threadId: string; ns: string; checkpointId: string }) => [p.threadId, p.ns, p.checkpointId],
+  row: (raw) => raw.metadata as Record<string, unknown>,
+});
+
 /** Newest first. `metadata` is matched by containment; keys of a client never reach the statement's text. */
 export const listCheckpoints = query({
   name: "checkpoint.list",

@@ -4,7 +4,7 @@ import { query } from "../query.ts";
 import { accessValue } from "./access.ts";
 import { asFound, type Page, pageText, pageValues } from "./page.ts";
 import { whole } from "./parts.ts";
-import { asThread, threadColumns } from "./rows.ts";
+import { asThread, asThreadHead, threadColumns, threadHeadColumns } from "./rows.ts";
 
 interface ThreadKey {
   threadId: string;
@@ -17,6 +17,15 @@ export const getThread = query({
   text: `select ${threadColumns("t")} from holdfast.threads t where thread_id = $1 and tenant = $2`,
   values: key,
   row: asThread,
+});
+
+/** Without its values, which may be long. */
+export const getThreadHead = query({
+  name: "thread.head",
+  prepared: true,
+  text: `select ${threadHeadColumns("t")} from holdfast.threads t where thread_id = $1 and tenant = $2`,
+  values: key,
+  row: asThreadHead,
 });
 
 export const sortColumns = ["thread_id", "status", "created_at", "updated_at", "state_updated_at"] as const;

@@ -1,8 +1,8 @@
 import { escalationsOfThread } from "../../db/queries/escalations.ts";
 import * as protocol from "../../db/queries/protocol.ts";
-import type { EscalationRow, ThreadRow } from "../../db/queries/rows.ts";
+import type { EscalationRow, ThreadHead } from "../../db/queries/rows.ts";
 import { getRun } from "../../db/queries/runs.ts";
-import { getThread } from "../../db/queries/threads.ts";
+import { getThreadHead } from "../../db/queries/threads.ts";
 import { one } from "../../db/query.ts";
 import { seqOf, threadStart } from "../../domain/position.ts";
 import { isTerminal } from "../../domain/run.ts";
@@ -135,9 +135,9 @@ async function askingRun({ db }: HttpDeps, question: EscalationRow | undefined) 
 const threadOf = async (
   { db }: HttpDeps,
   { threadId, principal: { tenant } }: Caller,
-): Promise<ThreadRow | undefined> => one(await getThread(db, { threadId, tenant }));
+): Promise<ThreadHead | undefined> => one(await getThreadHead(db, { threadId, tenant }));
 
-async function openQuestions({ db }: HttpDeps, { thread_id }: ThreadRow): Promise<EscalationRow[]> {
+async function openQuestions({ db }: HttpDeps, { thread_id }: ThreadHead): Promise<EscalationRow[]> {
   const asked = await escalationsOfThread(db, { threadId: thread_id });
   return asked.filter(({ status, compensation }) => status === "open" && !compensation);
 }

@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import * as crons from "../../db/queries/crons.ts";
 import type { CronRow } from "../../db/queries/rows.ts";
-import { getThread } from "../../db/queries/threads.ts";
+import { getThreadHead } from "../../db/queries/threads.ts";
 import { one } from "../../db/query.ts";
 import { passes } from "../../domain/access.ts";
 import { userIn } from "../../domain/caller.ts";
@@ -75,7 +75,7 @@ async function permittedCron(
   const { body: asked, access } = await permitted(principal, { body, threadId }, assistantId);
   if (principal.access === undefined) return asked;
   const { tenant } = principal;
-  const thread = threadId === null ? undefined : one(await getThread(deps.db, { threadId, tenant }));
+  const thread = threadId === null ? undefined : one(await getThreadHead(deps.db, { threadId, tenant }));
   if (threadId !== null && (thread === undefined || !passes(thread.metadata, access)))
     throw new NotFound(`Thread with ID ${threadId} not found`);
   const { schedule, end_time } = body;

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import type { ThreadRow } from "../../db/queries/rows.ts";
+import type { ThreadHead } from "../../db/queries/rows.ts";
 import * as threads from "../../db/queries/threads.ts";
 import { one } from "../../db/query.ts";
 import { passes } from "../../domain/access.ts";
@@ -61,12 +61,14 @@ export function threadOf(
   deps: HttpDeps,
   c: RequestContext,
   wanted: { action?: ThreadAction; value?: object } = {},
-): Promise<ThreadRow> {
+): Promise<ThreadHead> {
   return guardThread(deps, c.get("principal"), { threadId: pathId(c, "thread_id"), ...wanted });
 }
 
 async function get(deps: HttpDeps, c: RequestContext): Promise<Response> {
-  const thread = await threadOf(deps, c);
+  const { thread_id: threadId, tenant } = await threadOf(deps, c);
+  const thread = one(await threads.getThread(deps.db, { threadId, tenant }));
+  if (thread === undefined) throw new NotFound(`Thread with ID ${threadId} not found`);
   const included = c.req.queries("include")?.flatMap((list) => list.split(",")) ?? [];
   const ttl = included.includes("ttl") ? { ttl: presentTtl(thread) } : {};
   return c.json({ ...presentThread(thread), ...ttl });
