@@ -10,11 +10,13 @@ import { median, openArena, percentile } from "./support/arena.ts";
 import { startDevServer } from "./support/dev-server.ts";
 import { fiveSteps } from "./support/five-steps.ts";
 import { post } from "./support/http-client.ts";
+import { load } from "./support/load.ts";
 import { startRivals } from "./support/rivals.ts";
 import { FencedSavers } from "./support/savers.ts";
 
 const concurrency = Number(process.env.BENCH_AT ?? 64);
 const millisPerTurn = Number(process.env.BENCH_SECONDS ?? 4) * 1_000;
+const warmMillis = Number(process.env.BENCH_WARM_SECONDS ?? 10) * 1_000;
 const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
 const idleRuns = Number(process.env.BENCH_IDLE ?? 50);
 
@@ -62,19 +64,9 @@ const subjects: Record<string, Run> = {
   ...Object.fromEntries(rivals.map(({ name, url }) => [`HTTP, ${name}`, awaited(url)])),
 };
 
-async function perSecond(run: Run): Promise<number> {
+async function perSecond(run: Run, millis: number): Promise<number> {
   await savers.prepare();
-  const began = performance.now();
-  let runs = 0;
-  await Promise.all(
-    Array.from({ length: concurrency }, async () => {
-      while (performance.now() < began + millisPerTurn) {
-        await run();
-        runs += 1;
-      }
-    }),
-  );
-  return runs / ((performance.now() - began) / 1_000);
+  return (await load(run, { at: concurrency, millis })).perSecond;
 }
 
 async function idleMillis(run: Run): Promise<number[]> {
@@ -88,10 +80,11 @@ async function idleMillis(run: Run): Promise<number[]> {
 }
 
 const figures = new Map<string, number[]>(Object.keys(subjects).map((name) => [name, []]));
-await savers.prepare();
-for (const run of Object.values(subjects)) await run();
+// Node compiles what it does often: the first thousand runs of any of them take twice the time of later ones.
+for (const run of Object.values(subjects)) await perSecond(run, warmMillis);
 for (let round = 0; round < rounds; round += 1)
-  for (const [name, run] of Object.entries(subjects)) figures.get(name)?.push(await perSecond(run));
+  for (const [name, run] of Object.entries(subjects))
+    figures.get(name)?.push(await perSecond(run, millisPerTurn));
 const speed = (name: string): number => median(figures.get(name) ?? []);
 console.log(`${concurrency} runs at once`);
 for (const [name, run] of Object.entries(subjects)) {

@@ -8,13 +8,16 @@ import { MemorySaver } from "@langchain/langgraph";
 import type { BaseCheckpointSaver } from "@langchain/langgraph-checkpoint";
 import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
 import { newId } from "../src/domain/ids.ts";
-import { type Arena, median, openArena, type Spent } from "./support/arena.ts";
+import { median, openArena, type Spent } from "./support/arena.ts";
 import { fiveSteps, stepsPerRun } from "./support/five-steps.ts";
+import { load } from "./support/load.ts";
 import { startQueue } from "./support/queue.ts";
 import { FencedSavers } from "./support/savers.ts";
 
 const concurrencies = (process.env.BENCH_AT ?? "1,16,64,256").split(",").map(Number);
 const millisPerTurn = Number(process.env.BENCH_SECONDS ?? 2) * 1_000;
+const warmMillis = Number(process.env.BENCH_WARM_SECONDS ?? 10) * 1_000;
+const warmAt = 64;
 const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
 const only = process.env.BENCH_ONLY?.split(",");
 
@@ -27,23 +30,16 @@ interface Figure {
   steps: number;
 }
 
-async function measure(arena: Arena, run: Run, concurrency: number): Promise<Figure> {
+async function measure(run: Run, at: number, millis: number): Promise<Figure> {
   await savers.prepare();
   const before = await arena.spent();
-  const began = performance.now();
-  let runs = 0;
-  await Promise.all(
-    Array.from({ length: concurrency }, async () => {
-      while (performance.now() < began + millisPerTurn) {
-        await run();
-        runs += 1;
-      }
-    }),
-  );
-  const seconds = (performance.now() - began) / 1_000;
+  const { runs, perSecond } = await load(run, { at, millis });
   const after = await arena.spent();
-  const steps = runs * stepsPerRun;
-  return { stepsPerSecond: steps / seconds, steps, spent: difference(before, after) };
+  return {
+    stepsPerSecond: perSecond * stepsPerRun,
+    steps: runs * stepsPerRun,
+    spent: difference(before, after),
+  };
 }
 
 const difference = (a: Spent, b: Spent): Spent => ({
@@ -97,10 +93,12 @@ const subjects: Record<string, Run> = {
   worker: queue.run,
 };
 const chosen = Object.entries(subjects).filter(([name]) => only?.includes(name) ?? true);
+// Node compiles what it does often: the first thousand runs of any of them take twice the time of later ones.
+for (const [, run] of chosen) await measure(run, warmAt, warmMillis);
 for (const concurrency of concurrencies) {
   const figures = new Map<string, Figure[]>(chosen.map(([name]) => [name, []]));
   for (let round = 0; round < rounds; round += 1)
-    for (const [name, run] of chosen) figures.get(name)?.push(await measure(arena, run, concurrency));
+    for (const [name, run] of chosen) figures.get(name)?.push(await measure(run, concurrency, millisPerTurn));
   print(concurrency, figures);
 }
 await queue.stop();
