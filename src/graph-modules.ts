@@ -20,32 +20,37 @@ interface CommonJs {
 
 /** A file that ends in `.mjs` says that Node can load it as it is: a project of nothing else starts without a compiler. */
 export function openGraphModules(): ImportModule {
-  let hooked: Promise<void> | undefined;
+  const commonJs = Module as unknown as CommonJs;
+  // Node before 20.19 and 22.12 cannot require an ES module: CommonJS graphs then have a second copy of LangGraph.
+  const ours = "require_module" in process.features ? shareWithCommonJs(commonJs) : new Set<string>();
+  let compiling: Promise<void> | undefined;
   return async (url) => {
     if (!new URL(url).pathname.endsWith(".mjs")) {
-      hooked ??= hookLoaders();
-      await hooked;
+      compiling ??= openCompiler(commonJs, ours);
+      await compiling;
     }
     return import(url);
   };
 }
 
-async function hookLoaders(): Promise<void> {
-  const commonJs = Module as unknown as CommonJs;
+async function openCompiler(commonJs: CommonJs, ours: ReadonlySet<string>): Promise<void> {
   const compileAsNode = commonJs._extensions[".js"];
   const [esm, cjs] = await Promise.all([import("tsx/esm/api"), import("tsx/cjs/api")]);
   esm.register();
   // For projects whose package.json does not say "type": "module".
   cjs.register();
-  // Node before 20.19 and 22.12 cannot require an ES module: CommonJS graphs then have a second copy of LangGraph.
-  if ("require_module" in process.features) shareWithCommonJs(commonJs, compileAsNode);
+  const compile = commonJs._extensions[".js"];
+  commonJs._extensions[".js"] = function compileShared(module, file) {
+    (ours.has(file) ? compileAsNode : compile).call(this, module, file);
+  };
 }
 
 /**
  * `require("@langchain/langgraph")` would load its CommonJS build, beside the ES modules that the server runs; and
- * `require("holdfast")` a copy that tsx compiles to CommonJS. Both get what the server has imported.
+ * `require("holdfast")` a copy that tsx compiles to CommonJS. Both get what the server has imported. Returns the files that
+ * were required so, which nobody may compile.
  */
-function shareWithCommonJs(commonJs: CommonJs, compileAsNode: Compile): void {
+function shareWithCommonJs(commonJs: CommonJs): ReadonlySet<string> {
   const ours = new Set<string>();
   const load = commonJs._load;
   commonJs._load = function loadShared(request, ...rest) {
@@ -54,10 +59,7 @@ function shareWithCommonJs(commonJs: CommonJs, compileAsNode: Compile): void {
     ours.add(file);
     return load.call(this, file, ...rest);
   };
-  const compile = commonJs._extensions[".js"];
-  commonJs._extensions[".js"] = function compileShared(module, file) {
-    (ours.has(file) ? compileAsNode : compile).call(this, module, file);
-  };
+  return ours;
 }
 
 function moduleOf(request: string): string | undefined {

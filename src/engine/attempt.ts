@@ -73,6 +73,15 @@ export async function runAttempt(
   run: RunRow,
   signals: AttemptSignals,
 ): Promise<AttemptEnd> {
+  const stopCounting = countModels(run.run_id, { metrics: deps.metrics, graphId: run.graph_id });
+  try {
+    return await attempt(deps, run, signals);
+  } finally {
+    stopCounting();
+  }
+}
+
+async function attempt(deps: AttemptDeps, run: RunRow, signals: AttemptSignals): Promise<AttemptEnd> {
   const { db, registry, group } = deps;
   const opened = await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
   const version = registry.version(run.graph_id, opened);
@@ -192,7 +201,6 @@ async function consume(
   const { config, effects } = invocationOf(deps, { graph, run, signals, fork: prepared.fork });
   const before = kwargs.interrupt_before;
   const after = kwargs.interrupt_after;
-  const stopCounting = countModels(run.run_id, { metrics: deps.metrics, graphId: run.graph_id });
   try {
     await translator.read(graph, prepared.input, {
       ...config,
@@ -209,8 +217,6 @@ async function consume(
     // A branch failed while another one's call was under way: its outcome must be known before the run moves.
     await effects.idle();
     throw error;
-  } finally {
-    stopCounting();
   }
 }
 

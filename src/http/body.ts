@@ -55,8 +55,11 @@ async function readText(c: RequestContext, bytesMax: number): Promise<string> {
     if (Buffer.byteLength(text) > bytesMax) throw tooLarge;
     return text;
   }
-  // Node's parser lets no more through than was declared, so that it can be read without a web stream around it.
-  if (declared !== null && incomingOf(c) !== undefined) return decoded(await c.req.arrayBuffer());
+  if (declared !== null && isNodes(c)) {
+    const bytes = await c.req.arrayBuffer();
+    if (bytes.byteLength > bytesMax) throw tooLarge;
+    return decoded(bytes);
+  }
   if (request.body === null) return "";
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -72,6 +75,19 @@ async function readText(c: RequestContext, bytesMax: number): Promise<string> {
     chunks.push(value);
   }
   return decoded(Buffer.concat(chunks));
+}
+
+/**
+ * Whether the body is the one that Node's parser reads, which lets no more through than was declared, so that it needs no
+ * web stream around it. The adapter's request holds what it came from; one that a middleware put in its place does not.
+ */
+function isNodes(c: RequestContext): boolean {
+  const incoming = incomingOf(c);
+  const request = c.req.raw;
+  return (
+    incoming !== undefined &&
+    Object.getOwnPropertySymbols(request).some((key) => Reflect.get(request, key) === incoming)
+  );
 }
 
 function decoded(bytes: ArrayBuffer | Uint8Array): string {

@@ -19,7 +19,7 @@ export async function waitForEnd(deps: Waiting, name: RunName, signal: AbortSign
 
 /**
  * How the run has ended, or that it is gone; before that a sign of life now and then. A run that was made a moment ago is
- * not looked at first: the wake hears of its end, and below that lies the poll.
+ * looked at after the first sign of life, if nobody has told of it: most have ended by then.
  */
 async function* untilEnd(
   { ends, wakes, config }: Waiting,
@@ -29,8 +29,10 @@ async function* untilEnd(
   const told = ends.listen(name);
   const wake = wakes.on({ kind: "end", id: name.runId });
   try {
+    let looked = false;
     for (let news = !isNew, away = false; !signal.aborted; ) {
       if (news) {
+        looked = true;
         const end = told.end ?? (await ends.look(name).catch(orAway));
         if (end === "gone" || (end !== "away" && isTerminal(end.status))) {
           yield end;
@@ -41,7 +43,8 @@ async function* untilEnd(
       news = await wake.wait(away ? config.pollMillis : keepAliveMillis, signal);
       if (news || signal.aborted) continue;
       yield "not yet";
-      news = away;
+      // A new run may have ended before anybody listened.
+      news = away || !looked;
     }
   } finally {
     wake.close();

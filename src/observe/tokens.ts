@@ -80,7 +80,7 @@ function hearOfModels(): void {
       counterOf(metadata) ?? counterOf(AsyncLocalStorageProviderSingleton.getRunnableConfig()?.metadata);
     if (counter === undefined) return manager;
     const heard = manager ?? new CallbackManager();
-    heard.addHandler(counter, false);
+    if (!heard.handlers.includes(counter)) heard.addHandler(counter, false);
     return heard;
   };
 }

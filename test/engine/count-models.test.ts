@@ -1,15 +1,17 @@
+import { createRequire } from "node:module";
 import { CallbackManager } from "@langchain/core/callbacks/manager";
 import { AIMessage, AIMessageChunk, type BaseMessage } from "@langchain/core/messages";
 import { ChatGenerationChunk } from "@langchain/core/outputs";
 import type { RunnableConfig } from "@langchain/core/runnables";
 import { tool } from "@langchain/core/tools";
 import { FakeStreamingChatModel } from "@langchain/core/utils/testing";
-import { START, StateGraph } from "@langchain/langgraph";
+import { interrupt, START, StateGraph } from "@langchain/langgraph";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
+import { openGraphModules } from "../../src/graph-modules.ts";
 import { openMetrics } from "../../src/observe/metrics.ts";
 import { countModels } from "../../src/observe/tokens.ts";
-import { accepted, LogState, runtimeWith } from "../support/scenario.ts";
+import { accepted, answering, LogState, runtimeWith, workedThread } from "../support/scenario.ts";
 import { untilEnded } from "../support/watch.ts";
 
 const usage_metadata = { input_tokens: 30, output_tokens: 4, total_tokens: 34 };
@@ -83,6 +85,39 @@ describe("tokens of a model that a node calls are counted once", () => {
     );
     expect(counted).toEqual([{ agent_name: "any", model: "some-model", value: 4 * 34 }]);
   });
+});
+
+it("a model is counted that asks again what a changed graph was asked before", async () => {
+  let asked = 0;
+  const asking = (then: () => object) =>
+    new StateGraph(LogState)
+      .addNode("gate", async () => {
+        asked += 1;
+        await model.invoke("may I?");
+        return { log: [String(interrupt("ok?"))] };
+      })
+      .addNode("then", then)
+      .addEdge(START, "gate")
+      .addEdge("gate", "then")
+      .compile();
+  const before = await runtimeWith(asking(() => ({ log: ["old"] })));
+  const threadId = await workedThread(before);
+  const after = await runtimeWith(
+    asking(() => ({ log: ["new"] })),
+    before.url,
+  );
+  after.work();
+  const { run_id } = await accepted(after, { threadId, kwargs: answering("yes") });
+  expect((await untilEnded(after, run_id)).status).toBe("success");
+  // At first, to see whether it asks the same, and to go on.
+  expect(asked).toBe(3);
+  expect((await after.metrics.tokens.get()).values).toMatchObject([{ value: 2 * 34 }]);
+});
+
+it("a module that is required has the same LangChain, also where no project file needs a compiler", () => {
+  openGraphModules();
+  const required = createRequire(import.meta.url)("@langchain/core/callbacks/manager");
+  expect(required.CallbackManager).toBe(CallbackManager);
 });
 
 it("a node that calls no model has no callback manager made for it", async () => {

@@ -2,6 +2,8 @@ import { once } from "node:events";
 import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
+import { gzipSync } from "node:zlib";
+import { Hono } from "hono";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { listen } from "../../src/http/listen.ts";
 import { openTestApp, type TestApp } from "../support/http.ts";
@@ -92,6 +94,27 @@ describe.each(["content-length", "transfer-encoding"] as const)(
     });
   },
 );
+
+it("a body that a middleware unpacks on the way is measured as it is then", async () => {
+  const unpacking = new Hono()
+    .use(async (c, next) => {
+      const body = c.req.raw.body?.pipeThrough(new DecompressionStream("gzip"));
+      c.req.raw = new Request(c.req.raw, { body, duplex: "half" } as RequestInit);
+      await next();
+    })
+    .route("/", t.app as unknown as Hono);
+  const before = await threads();
+  const unpacked = await listen({ app: unpacking, host: "127.0.0.1", port: 0 });
+  const packed = gzipSync(thread("x".repeat(50 * bodyBytesMax)));
+  expect(packed.length).toBeLessThan(bodyBytesMax);
+  const answer = await fetch(`${unpacked.url}/threads`, { method: "POST", body: packed });
+  expect({ status: answer.status, body: await answer.text() }).toMatchObject({
+    status: 413,
+    body: expect.stringContaining(`${bodyBytesMax} bytes`),
+  });
+  expect(await threads()).toBe(before);
+  await unpacked.stop();
+});
 
 it("a body told by both is refused before it reaches us", async () => {
   const before = await threads();

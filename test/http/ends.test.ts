@@ -78,12 +78,11 @@ it("an end that nobody tells but by a notification is looked at", async () => {
   expect(looks()).toBe(1);
 });
 
-it("an end that nobody heard of, because it came before anybody listened, is found by the poll", async () => {
-  await t.close();
-  t = await openTestApp({ pollMillis: 50 });
+it("an end that nobody heard of, because it came before anybody listened, is found after the first sign of life", async () => {
   const { answer, run } = await waitedFor();
   await settled(run, ["done"]);
   expect(await answer).toEqual({ log: ["done"] });
+  expect(looks()).toBe(1);
 });
 
 it("the end of a run that somebody wanted to stop is not told: the row says what became of it", async () => {
