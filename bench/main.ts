@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { cpus, platform, release, totalmem } from "node:os";
 import path from "node:path";
 
-const secondsMax = 240;
+const secondsMax = 420;
 const benches = ["steps", "runs", "conversation", "claim", "workers", "streams"];
 
 function heading(): string {
