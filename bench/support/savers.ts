@@ -4,7 +4,7 @@ import { FencedSaver } from "../../src/checkpoint/saver.ts";
 import type { Database } from "../../src/db/pool.ts";
 import { newId } from "../../src/domain/ids.ts";
 
-const preparedTotal = 2_000;
+const preparedTotal = 5_000;
 
 interface Prepared {
   threadId: string;
