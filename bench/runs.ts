@@ -10,13 +10,12 @@ import { median, openArena, percentile } from "./support/arena.ts";
 import { startDevServer } from "./support/dev-server.ts";
 import { fiveSteps } from "./support/five-steps.ts";
 import { post } from "./support/http-client.ts";
-import { load } from "./support/load.ts";
+import { load, warmMillis } from "./support/load.ts";
 import { startRivals } from "./support/rivals.ts";
 import { FencedSavers } from "./support/savers.ts";
 
 const concurrency = Number(process.env.BENCH_AT ?? 64);
 const millisPerTurn = Number(process.env.BENCH_SECONDS ?? 4) * 1_000;
-const warmMillis = Number(process.env.BENCH_WARM_SECONDS ?? 10) * 1_000;
 const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
 const idleRuns = Number(process.env.BENCH_IDLE ?? 50);
 
@@ -80,7 +79,6 @@ async function idleMillis(run: Run): Promise<number[]> {
 }
 
 const figures = new Map<string, number[]>(Object.keys(subjects).map((name) => [name, []]));
-// Node compiles what it does often: the first thousand runs of any of them take twice the time of later ones.
 for (const run of Object.values(subjects)) await perSecond(run, warmMillis);
 for (let round = 0; round < rounds; round += 1)
   for (const [name, run] of Object.entries(subjects))

@@ -10,13 +10,12 @@ import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
 import { newId } from "../src/domain/ids.ts";
 import { median, openArena, type Spent } from "./support/arena.ts";
 import { fiveSteps, stepsPerRun } from "./support/five-steps.ts";
-import { load } from "./support/load.ts";
+import { load, warmMillis } from "./support/load.ts";
 import { startQueue } from "./support/queue.ts";
 import { FencedSavers } from "./support/savers.ts";
 
 const concurrencies = (process.env.BENCH_AT ?? "1,16,64,256").split(",").map(Number);
 const millisPerTurn = Number(process.env.BENCH_SECONDS ?? 2) * 1_000;
-const warmMillis = Number(process.env.BENCH_WARM_SECONDS ?? 10) * 1_000;
 const warmAt = 64;
 const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
 const only = process.env.BENCH_ONLY?.split(",");
@@ -93,7 +92,6 @@ const subjects: Record<string, Run> = {
   worker: queue.run,
 };
 const chosen = Object.entries(subjects).filter(([name]) => only?.includes(name) ?? true);
-// Node compiles what it does often: the first thousand runs of any of them take twice the time of later ones.
 for (const [, run] of chosen) await measure(run, warmAt, warmMillis);
 for (const concurrency of concurrencies) {
   const figures = new Map<string, Figure[]>(chosen.map(([name]) => [name, []]));

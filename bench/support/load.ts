@@ -1,3 +1,6 @@
+/** Node compiles what it does often: the first thousand runs of anything take twice the time of later ones. */
+export const warmMillis = Number(process.env.BENCH_WARM_SECONDS ?? 10) * 1_000;
+
 /** Starts the next run when one has ended, so that `at` are always under way. */
 export async function load(
   run: () => Promise<unknown>,

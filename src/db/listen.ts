@@ -2,7 +2,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promi
 import type pg from "pg";
 import { z } from "zod";
 import { newId } from "../domain/ids.ts";
-import type { RunEnd, RunName } from "../domain/run-end.ts";
+import type { ToldEnd } from "../domain/run-end.ts";
 import type { Database } from "./pool.ts";
 
 /** What can be woken for: `events` when a run has new ones, `run` when its row has moved. Waking is a hint: every subscriber polls as well. */
@@ -28,11 +28,11 @@ const notification = z.object({
   news: z.array(z.tuple([z.enum(topics), z.array(z.string())])),
 });
 
-type Listener = (id: string, end?: RunName & RunEnd) => void;
+type Listener = (id: string, end?: ToldEnd) => void;
 
 export interface Bus {
   /** Wakes subscribers in this process now, and in others at once, after 5 ms or after 20. Only the former hear of `end`, how a run has ended. Never throws. */
-  publish(topic: Topic, id: string, end?: RunName & RunEnd): void;
+  publish(topic: Topic, id: string, end?: ToldEnd): void;
   /** Calls `listener` with the id, or with "*" when anything may have happened. */
   subscribe(topic: Topic, listener: Listener): () => void;
   stop(): Promise<void>;
@@ -52,7 +52,7 @@ export function openBus({ db, listen, onError }: BusOptions): Bus {
   const from = newId();
   let sending: Promise<void> | undefined;
 
-  const emit = (topic: Topic, id: string, end?: RunName & RunEnd): void => {
+  const emit = (topic: Topic, id: string, end?: ToldEnd): void => {
     for (const listener of subscribers.get(topic) ?? []) listener(id, end);
   };
   let hurry: () => void = () => undefined;

@@ -23,6 +23,9 @@ export interface ThreadView {
   parked: boolean;
 }
 
+/** What the thread shows, as JSON text. */
+export const valuesTextOf = (view: ThreadView): string => view.valuesText ?? JSON.stringify(view.values);
+
 /** Error code of a resume whose question the graph of today does not ask. */
 export const graphVersionMismatch = "graph_version_mismatch";
 

@@ -16,3 +16,6 @@ export interface RunEnd {
   /** JSON of the questions it stopped at; null when there are none. */
   asked: string | null;
 }
+
+/** The same with the whole name of its run, as a worker tells it to who waits in its process. */
+export type ToldEnd = RunName & RunEnd;

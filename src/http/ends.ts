@@ -2,7 +2,7 @@ import { Lane } from "../db/lane.ts";
 import type { Bus } from "../db/listen.ts";
 import type { Database } from "../db/pool.ts";
 import { runEnds } from "../db/queries/run-ends.ts";
-import type { RunEnd, RunName } from "../domain/run-end.ts";
+import type { RunEnd, RunName, ToldEnd } from "../domain/run-end.ts";
 
 const runsPerLookMax = 256;
 
@@ -16,7 +16,7 @@ export interface Listening {
 /** Looks at the runs whose ends somebody waits for, at many in one statement: they often end together. */
 export class Ends {
   readonly #lane: Lane<RunName, RunEnd | "gone">;
-  readonly #listening = new Map<string, Set<(end: RunName & RunEnd) => void>>();
+  readonly #listening = new Map<string, Set<(end: ToldEnd) => void>>();
 
   constructor({ db, bus }: { db: Database; bus: Bus }) {
     bus.subscribe("run", (id, end) => {
@@ -36,7 +36,7 @@ export class Ends {
   /** From now on. Listen before the wake, so that who is woken by an end can have it. */
   listen({ runId, threadId, tenant }: RunName): Listening {
     let told: RunEnd | undefined;
-    const tell = (end: RunName & RunEnd): void => {
+    const tell = (end: ToldEnd): void => {
       if (end.threadId === threadId && end.tenant === tenant) told = end;
     };
     const listening = this.#listening.get(runId) ?? new Set();

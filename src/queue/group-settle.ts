@@ -5,8 +5,9 @@ import { promoteNext } from "../db/queries/settle.ts";
 import { finishRuns, holdRuns, lockThreads, type Success } from "../db/queries/settle-group.ts";
 import type { Queryable } from "../db/query.ts";
 import { DatabaseAway } from "../domain/errors.ts";
+import { valuesTextOf } from "../domain/outcome.ts";
 import { bytesOfParts, type Part } from "../domain/parts.ts";
-import type { RunEnd, RunName } from "../domain/run-end.ts";
+import type { ToldEnd } from "../domain/run-end.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { type Settlement, settleInTransaction } from "./settle.ts";
 import { type StoredTexts, storedTextsOf } from "./stored-texts.ts";
@@ -34,7 +35,7 @@ export class GroupSettle {
    * How the run has ended, where it simply went well; undefined where the row alone can tell. Throws LeaseLost, having
    * written nothing, when the run has another holder.
    */
-  async settle(settlement: Settlement): Promise<(RunName & RunEnd) | undefined> {
+  async settle(settlement: Settlement): Promise<ToldEnd | undefined> {
     await failpoint("settle.before");
     const stored = await storedTextsOf(settlement);
     const plain = plainOf(settlement, stored);
@@ -57,10 +58,10 @@ export class GroupSettle {
 }
 
 /** Of a run that was settled with others: nobody wanted it to stop, and it asks nothing. */
-function endOf({ run, outcome }: Settlement): (RunName & RunEnd) | undefined {
+function endOf({ run, outcome }: Settlement): ToldEnd | undefined {
   if (outcome.kind !== "success") return undefined;
   const { run_id: runId, thread_id: threadId, tenant } = run;
-  const output = outcome.view.valuesText ?? JSON.stringify(outcome.view.values);
+  const output = valuesTextOf(outcome.view);
   return { runId, threadId, tenant, status: "success", error: null, output, asked: null };
 }
 

@@ -1,5 +1,5 @@
 import { repeatsState } from "../domain/event.ts";
-import type { Outcome } from "../domain/outcome.ts";
+import { type Outcome, valuesTextOf } from "../domain/outcome.ts";
 import type { Part, ThreadParts } from "../domain/parts.ts";
 
 interface Event {
@@ -27,7 +27,7 @@ interface Shown {
 /** Not within a transaction: it may ask the database which parts are there. */
 export async function storedTextsOf({ outcome, finalEvents, parts }: Shown): Promise<StoredTexts> {
   const view = "view" in outcome ? outcome.view : undefined;
-  const values: string | undefined = view?.valuesText ?? JSON.stringify(view?.values);
+  const values = view === undefined ? undefined : valuesTextOf(view);
   const interrupts = view === undefined ? null : JSON.stringify(view.interrupts);
   const sending = parts?.open();
   if (sending === undefined) return { values: values ?? null, interrupts, finalEvents, parts: [] };

@@ -11,7 +11,7 @@ import { Cancelled, LeaseLost } from "../domain/errors.ts";
 import type { Outcome, ThreadView } from "../domain/outcome.ts";
 import { decide, retryPolicy } from "../domain/retry.ts";
 import { type CancelAction, isOfNewThread } from "../domain/run.ts";
-import type { RunEnd, RunName } from "../domain/run-end.ts";
+import type { ToldEnd } from "../domain/run-end.ts";
 import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
 import { runCompensation } from "../engine/compensation.ts";
 import { tellDead } from "../observe/dead.ts";
@@ -91,7 +91,7 @@ export class AttemptRunner {
   }
 
   /** Null when another holder has the run. */
-  async #settle(end: AttemptEnd): Promise<{ end?: (RunName & RunEnd) | undefined } | null> {
+  async #settle(end: AttemptEnd): Promise<{ end?: ToldEnd | undefined } | null> {
     const { db, outcomes } = this.#deps;
     const { run_id: runId, epoch } = this.#run;
     try {
@@ -240,7 +240,7 @@ export class AttemptRunner {
     });
   }
 
-  #tell(outcome: Outcome, end: (RunName & RunEnd) | undefined): void {
+  #tell(outcome: Outcome, end: ToldEnd | undefined): void {
     const { bus, metrics, log } = this.#deps;
     const { run_id, thread_id, graph_id, created_at, attempt } = this.#run;
     bus.publish("run", run_id, end);
