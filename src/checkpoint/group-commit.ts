@@ -3,8 +3,6 @@ import type { Database } from "../db/pool.ts";
 import { type GroupItem, partsOf, writeGroup, writeGroupWithParts } from "../db/queries/checkpoint-groups.ts";
 import { bytesOfParts } from "../domain/parts.ts";
 
-/** Statements under way at a time. A thread's writes always take the same lane, so they keep their order. */
-const lanesTotal = 2;
 const itemsPerGroupMax = 128;
 const bytesPerGroupMax = 4_000_000;
 
@@ -15,10 +13,12 @@ interface Weighed {
 
 /**
  * Writes of many runs on their way into the database: what arrives while a statement is under way travels in the
- * next one. A caller is answered when its own rows are committed; false when its lease is gone.
+ * next one, so that a run's writes keep their order. A caller is answered when its own rows are committed; false when its
+ * lease is gone. One statement is under way at a time: with two the groups are half as large, and what each costs Postgres and
+ * Node beside its rows is what limits several workers on one Postgres.
  */
 export class GroupCommit {
-  readonly #lanes: Lane<Weighed, boolean>[];
+  readonly #lane: Lane<Weighed, boolean>;
 
   constructor(db: Database) {
     const send = async (group: Weighed[]): Promise<boolean[]> => {
@@ -27,13 +27,11 @@ export class GroupCommit {
       const written = new Set(await (withParts ? writeGroupWithParts : writeGroup)(db, items));
       return items.map((_, n) => written.has(n));
     };
-    this.#lanes = Array.from({ length: lanesTotal }, () => new Lane({ fits: roomForWrites, send }));
+    this.#lane = new Lane({ fits: roomForWrites, send });
   }
 
   write(item: GroupItem): Promise<boolean> {
-    const lane = this.#lanes[laneOf(item.threadId)];
-    if (lane === undefined) throw new Error("there is no lane");
-    return lane.join({ item, bytes: bytesOf(item) });
+    return this.#lane.join({ item, bytes: bytesOf(item) });
   }
 }
 
@@ -63,6 +61,3 @@ function bytesOf({ batch, put, writes }: GroupItem): number {
   const blobs = put.blobs.reduce((sum, { blob }) => sum + (blob?.byteLength ?? 0), 0);
   return events + pending + blobs + bytesOfParts(put.parts) + put.checkpoint.length + put.metadata.length;
 }
-
-/** Thread ids are random: a few of their digits spread them evenly. */
-const laneOf = (threadId: string): number => Number.parseInt(threadId.slice(-4), 16) % lanesTotal || 0;

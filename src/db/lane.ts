@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { DatabaseAway } from "../domain/errors.ts";
 
 /** Says for one item after the other, in the order in which they came, whether it fits into the group. The first always must. */
@@ -35,9 +36,11 @@ export class Lane<Item, Answer> {
 
   async #work(): Promise<void> {
     this.#busy = true;
-    // What others ask for in this turn of the loop comes along.
-    await Promise.resolve();
-    while (this.#waiting.length > 0) await this.#send(this.#nextGroup());
+    while (this.#waiting.length > 0) {
+      // What others ask for in this turn of the loop comes along.
+      await nextTurn();
+      await this.#send(this.#nextGroup());
+    }
     this.#busy = false;
   }
 

@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
-import type pg from "pg";
 import { z } from "zod";
 import { newId } from "../domain/ids.ts";
 import type { ToldEnd } from "../domain/run-end.ts";
+import { Ear } from "./ear.ts";
 import type { Database } from "./pool.ts";
 
 /** What can be woken for: `events` when a run has new ones, `run` when its row has moved. Waking is a hint: every subscriber polls as well. */
@@ -15,18 +15,15 @@ const coalesceMillis = 20;
 /** The least time between two. For the end of a run its streams wait: it is not kept for longer than this. */
 const urgentMillis = 5;
 const urgent: readonly Topic[] = ["run", "cancel"];
-/** Four topics of so many uuids stay below the 8,000 bytes that a notification may have. */
-const idsPerNotificationMax = 50;
+/** So many uuids stay below the 8,000 bytes that a notification may have. */
+const idsPerNotificationMax = 180;
 /** Of one topic; with more than these hold, everybody is woken. */
-const notificationsMax = 8;
-const probeMillis = 2_000;
-const reconnectMillis = 500;
-const channel = "holdfast";
+const notificationsMax = 3;
 
-const notification = z.object({
-  from: z.string(),
-  news: z.array(z.tuple([z.enum(topics), z.array(z.string())])),
-});
+/** One for each topic: who does not care is not woken, and eight workers tell each other of hundreds of steps in a second. */
+const channelOf = (topic: Topic): string => `holdfast_${topic}`;
+const topicOf = (channel: string): Topic | undefined => topics.find((topic) => channelOf(topic) === channel);
+const notification = z.object({ from: z.string(), ids: z.array(z.string()) });
 
 type Listener = (id: string, end?: ToldEnd) => void;
 
@@ -51,7 +48,6 @@ export function openBus({ db, listen, onError }: BusOptions): Bus {
   const stopped = new AbortController();
   const from = newId();
   let sending: Promise<void> | undefined;
-
   const emit = (topic: Topic, id: string, end?: ToldEnd): void => {
     for (const listener of subscribers.get(topic) ?? []) listener(id, end);
   };
@@ -72,16 +68,25 @@ export function openBus({ db, listen, onError }: BusOptions): Bus {
     // What is published in this turn of the loop comes along.
     await nextTurn();
     while (waiting.size > 0) {
-      const payloads = pages(waiting).map((news) => JSON.stringify({ from, news }));
+      const news = notificationsOf(waiting, from);
       waiting.clear();
-      const sent = db.query({ text: notify, values: [channel, payloads] }).catch(onError);
+      const values = [news.map(({ channel }) => channel), news.map(({ payload }) => payload)];
+      const sent = db.query({ ...notify, values }).catch(onError);
       await Promise.all([sent, rest()]);
     }
     sending = undefined;
   };
-  // A process has heard its own news before they were sent.
-  const hear = (payload: string | undefined): void => deliver(payload, { besides: from, emit });
-  const loop = listen ? listenForever({ db, onError, emit, hear, signal: stopped.signal }) : undefined;
+  const ear = new Ear({
+    db,
+    onError,
+    wanted: () => topics.filter((topic) => subscribers.get(topic)?.size).map(channelOf),
+    hear: (channel, payload) => {
+      const topic = topicOf(channel);
+      // A process has heard its own news before they were sent.
+      if (topic !== undefined) for (const id of idsOf(payload, { besides: from })) emit(topic, id);
+    },
+  });
+  if (listen) ear.open();
 
   return {
     publish(topic, id, end) {
@@ -94,88 +99,45 @@ export function openBus({ db, listen, onError }: BusOptions): Bus {
     },
     subscribe(topic, listener) {
       subscribers.get(topic)?.add(listener);
+      ear.turn();
       return () => subscribers.get(topic)?.delete(listener);
     },
     async stop() {
       stopped.abort();
       hurry();
-      await Promise.all([loop, sending]);
+      await Promise.all([ear.close(), sending]);
     },
   };
 }
 
 /** A hint need not outlive Postgres, and while it is written to disk no other notification can be committed. */
-const notify =
-  "select set_config('synchronous_commit', 'off', true), pg_notify($1, payload) from unnest($2::text[]) as payload";
+const notify = {
+  name: "bus.notify",
+  text: `
+select set_config('synchronous_commit', 'off', true), pg_notify(channel, payload)
+  from unnest($1::text[], $2::text[]) as news (channel, payload)`,
+};
 
-type News = [Topic, string[]][];
-
-/** As many notifications as the longest list of ids needs. */
-function pages(waiting: ReadonlyMap<Topic, Set<string>>): News[] {
-  const all: News[] = [];
-  for (const [topic, ids] of waiting) {
+/** As many of each topic as its list of ids needs. */
+function notificationsOf(
+  waiting: ReadonlyMap<Topic, Set<string>>,
+  from: string,
+): { channel: string; payload: string }[] {
+  return [...waiting].flatMap(([topic, ids]) => {
     const list = ids.size > idsPerNotificationMax * notificationsMax ? ["*"] : [...ids];
-    for (let n = 0; n * idsPerNotificationMax < list.length; n += 1) {
+    return Array.from({ length: Math.ceil(list.length / idsPerNotificationMax) }, (_, n) => {
       const page = list.slice(n * idsPerNotificationMax, (n + 1) * idsPerNotificationMax);
-      all[n] = [...(all[n] ?? []), [topic, page]];
-    }
-  }
-  return all;
-}
-
-interface ListenDeps {
-  db: Database;
-  onError: (error: unknown) => void;
-  emit: (topic: Topic, id: string) => void;
-  hear: (payload: string | undefined) => void;
-  signal: AbortSignal;
-}
-
-async function listenForever({ db, onError, emit, hear, signal }: ListenDeps): Promise<void> {
-  while (!signal.aborted) {
-    let client: pg.Client | undefined;
-    try {
-      client = await db.dedicated();
-      client.on("notification", ({ payload }) => hear(payload));
-      await client.query(`listen ${channel}`);
-      // Whatever was published while nobody listened is found now.
-      for (const topic of topics) emit(topic, "*");
-      await probe(client, signal);
-    } catch (error) {
-      if (!signal.aborted) onError(error);
-    } finally {
-      await client?.end().catch(onError);
-    }
-    await sleep(reconnectMillis, undefined, { signal }).catch(() => undefined);
-  }
-}
-
-/** A half-open link never errors by itself; a probe finds it and throws. */
-async function probe(client: pg.Client, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await sleep(probeMillis, undefined, { signal }).catch(() => undefined);
-    if (signal.aborted) return;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error("the LISTEN connection does not answer")), probeMillis);
+      return { channel: channelOf(topic), payload: JSON.stringify({ from, ids: page }) };
     });
-    await Promise.race([client.query("select 1"), late]).finally(() => clearTimeout(timer));
-  }
+  });
 }
 
-function deliver(
-  payload: string | undefined,
-  { besides, emit }: { besides: string; emit: (topic: Topic, id: string) => void },
-): void {
-  for (const [topic, ids] of newsOf(payload, besides)) for (const id of ids) emit(topic, id);
-}
-
-function newsOf(payload: string | undefined, besides: string): News {
+function idsOf(payload: string | undefined, { besides }: { besides: string }): string[] {
   try {
-    const { from, news } = notification.parse(JSON.parse(payload ?? ""));
-    return from === besides ? [] : news;
+    const { from, ids } = notification.parse(JSON.parse(payload ?? ""));
+    return from === besides ? [] : ids;
   } catch {
     // Somebody else's words, or another version's: anything may have happened.
-    return topics.map((topic) => [topic, ["*"]]);
+    return ["*"];
   }
 }

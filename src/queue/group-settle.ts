@@ -18,41 +18,49 @@ interface Plain extends Success {
   bytes: number;
 }
 
+/** What became of a run in a group: it goes alone, or it was settled, and a run of its thread waited behind it or not. */
+type Together = "alone" | "last" | "followed";
+
+export interface Settled {
+  /** How the run has ended, where it simply went well; undefined where the row alone can tell. */
+  end?: ToldEnd | undefined;
+  /** Whether a run may be due now that was not before. */
+  queued: boolean;
+}
+
 /**
  * Settles the runs of this process. Those that simply went well travel together, in one transaction for all that wait
  * while the one before is under way; each is answered after its own commit.
  */
 export class GroupSettle {
   readonly #db: Database;
-  readonly #lane: Lane<Plain, boolean>;
+  readonly #lane: Lane<Plain, Together>;
 
   constructor(db: Database) {
     this.#db = db;
-    this.#lane = new Lane<Plain, boolean>({ fits: roomForTravellers, send: (group) => this.#send(group) });
+    this.#lane = new Lane<Plain, Together>({ fits: roomForTravellers, send: (group) => this.#send(group) });
   }
 
-  /**
-   * How the run has ended, where it simply went well; undefined where the row alone can tell. Throws LeaseLost, having
-   * written nothing, when the run has another holder.
-   */
-  async settle(settlement: Settlement): Promise<ToldEnd | undefined> {
+  /** Throws LeaseLost, having written nothing, when the run has another holder. */
+  async settle(settlement: Settlement): Promise<Settled> {
     await failpoint("settle.before");
     const stored = await storedTextsOf(settlement);
     const plain = plainOf(settlement, stored);
-    const together = plain !== undefined && (await this.#lane.join(plain));
-    if (!together) await this.#db.transaction((tx) => settleInTransaction(tx, settlement, stored));
+    const together = plain === undefined ? "alone" : await this.#lane.join(plain);
+    if (together === "alone") await this.#db.transaction((tx) => settleInTransaction(tx, settlement, stored));
     await failpoint("settle.after");
-    return together ? endOf(settlement) : undefined;
+    if (together === "alone") return { queued: true };
+    return { end: endOf(settlement), queued: together === "followed" };
   }
 
-  /** For each, whether it was settled; the others go alone, and learn there what is the matter with them. */
-  async #send(group: Plain[]): Promise<boolean[]> {
+  /** Those that were not settled go alone, and learn there what is the matter with them. */
+  async #send(group: Plain[]): Promise<Together[]> {
     try {
       const settled = await this.#db.transaction((tx) => settleTogether(tx, group));
-      return group.map(({ runId }) => settled.has(runId));
+      return group.map(({ runId }) => settled.get(runId) ?? "alone");
     } catch (error) {
       if (error instanceof DatabaseAway) throw error;
-      return group.map(() => false);
+      return group.map(() => "alone");
     }
   }
 }
@@ -80,7 +88,10 @@ function plainOf({ run, outcome }: Settlement, stored: StoredTexts): Plain | und
 }
 
 /** The runs that were settled. Those whose row or thread somebody else has locked are left out, so it never waits. */
-async function settleTogether(tx: Queryable, group: readonly Plain[]): Promise<ReadonlySet<string>> {
+async function settleTogether(
+  tx: Queryable,
+  group: readonly Plain[],
+): Promise<ReadonlyMap<string, Together>> {
   const [threads, runs] = await Promise.all([
     lockThreads(tx, { threadIds: group.map(({ threadId }) => threadId) }),
     holdRuns(tx, { leases: group }),
@@ -88,7 +99,7 @@ async function settleTogether(tx: Queryable, group: readonly Plain[]): Promise<R
   const locked = new Set(threads);
   const held = new Map(runs.map(({ runId, followed }) => [runId, followed]));
   const mine = group.filter(({ runId, threadId }) => locked.has(threadId) && held.has(runId));
-  if (mine.length === 0) return new Set();
+  if (mine.length === 0) return new Map();
   const followed = mine.filter(({ runId }) => held.get(runId));
   const parts = mine.flatMap(({ threadId, parts }) => parts.map((part) => ({ ...part, threadId })));
   // Before the statement that reads them for the webhooks.
@@ -101,5 +112,5 @@ async function settleTogether(tx: Queryable, group: readonly Plain[]): Promise<R
   if (ended.length !== mine.length)
     throw new Error(`of ${mine.length} runs that were held ${ended.length} ended`);
   for (const _ of mine) await failpoint("settle.before_commit");
-  return new Set(ended);
+  return new Map(ended.map((runId) => [runId, held.get(runId) ? "followed" : "last"]));
 }

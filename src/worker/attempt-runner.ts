@@ -11,11 +11,10 @@ import { Cancelled, LeaseLost } from "../domain/errors.ts";
 import type { Outcome, ThreadView } from "../domain/outcome.ts";
 import { decide, retryPolicy } from "../domain/retry.ts";
 import { type CancelAction, isOfNewThread } from "../domain/run.ts";
-import type { ToldEnd } from "../domain/run-end.ts";
 import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
 import { runCompensation } from "../engine/compensation.ts";
 import { tellDead } from "../observe/dead.ts";
-import type { GroupSettle } from "../queue/group-settle.ts";
+import type { GroupSettle, Settled } from "../queue/group-settle.ts";
 import { AttemptLimits } from "./attempt-limits.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { EventWriter } from "./event-writer.ts";
@@ -81,7 +80,7 @@ export class AttemptRunner {
     }
     const settled = await this.#settle(end);
     if (settled !== null) {
-      this.#tell(end.outcome, settled.end);
+      this.#tell(end.outcome, settled);
       return end.outcome.kind;
     }
     this.#deps.metrics.fenced.inc({ kind: "settle" });
@@ -91,13 +90,13 @@ export class AttemptRunner {
   }
 
   /** Null when another holder has the run. */
-  async #settle(end: AttemptEnd): Promise<{ end?: ToldEnd | undefined } | null> {
+  async #settle(end: AttemptEnd): Promise<Settled | null> {
     const { db, outcomes } = this.#deps;
     const { run_id: runId, epoch } = this.#run;
     try {
       const settle = (): ReturnType<GroupSettle["settle"]> =>
         outcomes.settle({ run: this.#run, ...end, parts: this.#parts });
-      return { end: await this.#repeat(settle, null) };
+      return await this.#repeat(settle, null);
     } catch (error) {
       if (!(error instanceof LeaseLost)) throw error;
       // Our own commit, whose answer was lost, makes the repetition find the run moved.
@@ -105,7 +104,7 @@ export class AttemptRunner {
         () => attemptRecorded(db, { runId, epoch, outcome: end.outcome.kind }),
         null,
       );
-      return recorded.length === 1 ? {} : null;
+      return recorded.length === 1 ? { queued: true } : null;
     }
   }
 
@@ -240,11 +239,12 @@ export class AttemptRunner {
     });
   }
 
-  #tell(outcome: Outcome, end: ToldEnd | undefined): void {
+  #tell(outcome: Outcome, { end, queued }: Settled): void {
     const { bus, metrics, log } = this.#deps;
     const { run_id, thread_id, graph_id, created_at, attempt } = this.#run;
     bus.publish("run", run_id, end);
-    bus.publish("queue", thread_id);
+    // Who follows the thread hears of either; workers need to look only for a run.
+    bus.publish(queued ? "queue" : "run", thread_id);
     if (outcome.kind === "dead") tellDead(this.#deps, this.#run, outcome.error);
     if (outcome.kind === "retry") metrics.retries.inc({ error_type: outcome.error.code });
     if (this.#run.kind === "compensation") this.#countCompensation(outcome);

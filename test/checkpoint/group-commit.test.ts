@@ -6,7 +6,6 @@ import { escalationsOfThread } from "../../src/db/queries/escalations.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { getRun } from "../../src/db/queries/runs.ts";
 import { DatabaseAway } from "../../src/domain/errors.ts";
-import { newId } from "../../src/domain/ids.ts";
 import type { Outcome } from "../../src/domain/outcome.ts";
 import { createTestDatabase } from "../support/database.ts";
 import { expireLeases, makeRun } from "../support/factory.ts";
@@ -71,26 +70,24 @@ async function stored(db: Database, run: RunRow): Promise<string[]> {
   return rows.map(({ said }) => String(said));
 }
 
-/** A thread whose writes take the same way as this run's. */
-async function beside(db: Database, run: RunRow): Promise<RunRow> {
-  const lane = (threadId: string): number => Number.parseInt(threadId.slice(-1), 16) % 2;
-  let threadId = newId();
-  while (lane(threadId) !== lane(run.thread_id)) threadId = newId();
-  return makeRun(db, "running", { threadId });
-}
-
 describe("writes of several runs", () => {
   it("that come while a statement is under way travel in the next one", async () => {
     const db = await openedDatabase();
     const first = await makeRun(db, "running");
-    const others = await Promise.all([beside(db, first), beside(db, first), beside(db, first)]);
+    const others = await Promise.all([
+      makeRun(db, "running"),
+      makeRun(db, "running"),
+      makeRun(db, "running"),
+    ]);
     const gate = signal();
+    const underWay = signal();
     const { seen, sizes } = watched(db, async (all) => {
+      underWay.give();
       if (all.length === 1) await gate.given;
     });
     const group = new GroupCommit(seen);
     const begun = group.write(writing(first, "a"));
-    await Promise.resolve().then(() => undefined);
+    await underWay.given;
     const rest = others.map((run) => group.write(writing(run, "b")));
     gate.give();
     expect(await Promise.all([begun, ...rest])).toEqual([true, true, true, true]);
@@ -101,7 +98,7 @@ describe("writes of several runs", () => {
   it("are refused one by one: a lost lease costs its neighbours nothing", async () => {
     const db = await openedDatabase();
     const lost = await makeRun(db, "running");
-    const kept = await beside(db, lost);
+    const kept = await makeRun(db, "running");
     await db.query({
       text: "update holdfast.runs set epoch = epoch + 1 where run_id = $1",
       values: [lost.run_id],
@@ -134,7 +131,7 @@ describe("writes of several runs", () => {
   ] as [string, Partial<GroupItem>][])("of which one has %s fail for that one alone", async (_, bad) => {
     const db = await openedDatabase();
     const sloppy = await makeRun(db, "running");
-    const neighbours = await Promise.all([beside(db, sloppy), beside(db, sloppy)]);
+    const neighbours = await Promise.all([makeRun(db, "running"), makeRun(db, "running")]);
     const [one, two] = neighbours as [RunRow, RunRow];
     const group = new GroupCommit(db);
     const ends = await Promise.allSettled([
@@ -151,7 +148,7 @@ describe("writes of several runs", () => {
   it("all hear of a database that is away, and may be sent again", async () => {
     const db = await openedDatabase();
     const first = await makeRun(db, "running");
-    const second = await beside(db, first);
+    const second = await makeRun(db, "running");
     const { seen, sizes } = watched(db, async (all) => {
       if (all.length === 1) throw new DatabaseAway("Postgres: gone");
     });

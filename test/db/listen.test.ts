@@ -1,13 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { describe, expect, it, onTestFinished } from "vitest";
+import type pg from "pg";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { type Bus, openBus, type Topic, topics } from "../../src/db/listen.ts";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import { createTestDatabase } from "../support/database.ts";
 
-const channel = "holdfast";
+const channelOf = (topic: Topic): string => `holdfast_${topic}`;
 const payloadBytesMax = 8_000;
 const keptMillisMax = 18;
 const triesMax = 200;
+const saidMillisMax = 10_000;
 
 async function open(): Promise<{ db: Database; bus: Bus; errors: unknown[]; heard: Ear }> {
   const database = await createTestDatabase();
@@ -20,7 +22,7 @@ async function open(): Promise<{ db: Database; bus: Bus; errors: unknown[]; hear
     await db.close();
     await database.drop();
   });
-  // Every bus wakes everybody as soon as it listens.
+  // A bus wakes who subscribes as soon as it listens.
   await heard.all(topics.map((topic) => `${topic} *`));
   return { db, bus, errors, heard };
 }
@@ -50,8 +52,9 @@ class Ear {
   }
 }
 
-const notify = (db: Database, payload: string) =>
-  db.query({ text: "select pg_notify($1, $2)", values: [channel, payload] });
+const notify = (db: Database, topic: Topic, payload: string) =>
+  db.query({ text: "select pg_notify($1, $2)", values: [channelOf(topic), payload] });
+const told = (...ids: string[]): string => JSON.stringify({ from: "another", ids });
 
 describe("the bus", () => {
   it.each([
@@ -60,46 +63,42 @@ describe("the bus", () => {
     "null",
     "{}",
     "[1]",
-    '[["run"]]',
-    '[["run","id"]]',
-    '[["another topic",["id"]]]',
-    '[["run",[null]]]',
-    '{"from":"another","news":[["another topic",["id"]]]}',
-  ])("wakes everybody when a notification is not its own: %s", async (payload) => {
+    '["id"]',
+    '{"from":"another"}',
+    '{"from":"another","ids":[null]}',
+  ])("wakes who subscribes to a topic when a notification of it is not its own: %s", async (payload) => {
     const { db, heard, errors } = await open();
-    await notify(db, payload);
-    await heard.all(topics.map((topic) => `${topic} *`));
-    await notify(db, JSON.stringify({ from: "another", news: [["run", ["still listening"]]] }));
+    await notify(db, "run", payload);
+    await heard.all(["run *"]);
+    await notify(db, "run", told("still listening"));
     await heard.all(["run still listening"]);
     expect(errors).toEqual([]);
   });
 
-  it.each([1, 50, 51, 400, 401])(
+  it.each([1, 180, 181, 540, 541])(
     "tells %i ids of each topic in notifications that Postgres takes",
     async (count) => {
       const { db, bus, errors } = await open();
       const client = await db.dedicated();
       onTestFinished(() => client.end());
-      const pages = count > 400 ? 1 : Math.ceil(count / 50);
+      const pages = topics.length * (count > 540 ? 1 : Math.ceil(count / 180));
+      const heard = Object.fromEntries(topics.map((topic): [string, string[]] => [channelOf(topic), []]));
       const payloads: string[] = [];
-      const told = new Promise<void>((resolve) => {
-        client.on("notification", ({ payload }) => {
-          if (payloads.push(payload ?? "") === pages) resolve();
+      const all = new Promise<void>((resolve) => {
+        client.on("notification", ({ channel, payload = "" }) => {
+          heard[channel]?.push(...JSON.parse(payload).ids);
+          if (payloads.push(payload) === pages) resolve();
         });
       });
-      await client.query(`listen ${channel}`);
+      for (const topic of topics) await client.query(`listen ${channelOf(topic)}`);
       const ids = Object.fromEntries(
         topics.map((topic) => [topic, Array.from({ length: count }, randomUUID)]),
       );
       for (const topic of topics) for (const id of ids[topic] ?? []) bus.publish(topic, id);
-      await told;
-      const heard = Object.fromEntries(topics.map((topic): [string, string[]] => [topic, []]));
-      for (const payload of payloads) {
-        expect(Buffer.byteLength(payload)).toBeLessThan(payloadBytesMax);
-        for (const [topic, some] of JSON.parse(payload).news) heard[topic]?.push(...some);
-      }
+      await all;
+      for (const payload of payloads) expect(Buffer.byteLength(payload)).toBeLessThan(payloadBytesMax);
       expect(heard).toEqual(
-        Object.fromEntries(topics.map((topic) => [topic, count > 400 ? ["*"] : ids[topic]])),
+        Object.fromEntries(topics.map((topic) => [channelOf(topic), count > 540 ? ["*"] : ids[topic]])),
       );
       expect(errors).toEqual([]);
     },
@@ -112,7 +111,7 @@ describe("the bus", () => {
     bus.publish("run", "mine");
     expect(words).toEqual(["mine"]);
     await heard.all(["run mine"]);
-    await notify(db, JSON.stringify({ from: "another", news: [["run", ["yours"]]] }));
+    await notify(db, "run", told("yours"));
     bus.publish("run", "again");
     const another = openBus({ db, listen: true, onError: () => {} });
     onTestFinished(() => another.stop());
@@ -120,7 +119,7 @@ describe("the bus", () => {
     await far.all(["run *"]);
     bus.publish("run", "last");
     await far.all(["run last"]);
-    await notify(db, JSON.stringify({ from: "another", news: [["run", ["behind them"]]] }));
+    await notify(db, "run", told("behind them"));
     await heard.all(["run behind them"]);
     expect(words.filter((id) => id !== "*").sort()).toEqual([
       "again",
@@ -129,6 +128,33 @@ describe("the bus", () => {
       "mine",
       "yours",
     ]);
+  });
+
+  it("listens to the topics that somebody subscribes to, and to no others", async () => {
+    const { db } = await open();
+    const said: string[] = [];
+    const dedicated = async (): Promise<pg.Client> => {
+      const client = await db.dedicated();
+      const query = client.query.bind(client);
+      vi.spyOn(client, "query").mockImplementation((text: string) => {
+        if (text.includes("listen")) said.push(text);
+        return query(text);
+      });
+      return client;
+    };
+    const bus = openBus({ db: { ...db, dedicated }, listen: true, onError: () => {} });
+    onTestFinished(() => bus.stop());
+    const stopHearing = bus.subscribe("queue", () => undefined);
+    await vi.waitFor(() => expect(said).toEqual(["listen holdfast_queue"]), saidMillisMax);
+    const words: string[] = [];
+    bus.subscribe("cancel", (id) => words.push(id));
+    // What was published before it listened is looked for.
+    await vi.waitFor(() => expect(words).toEqual(["*"]), saidMillisMax);
+    await notify(db, "cancel", told("yours"));
+    await vi.waitFor(() => expect(words).toEqual(["*", "yours"]), saidMillisMax);
+    stopHearing();
+    await vi.waitFor(() => expect(said.at(-1)).toBe("unlisten holdfast_queue"), saidMillisMax);
+    expect(said).toEqual(["listen holdfast_queue", "listen holdfast_cancel", "unlisten holdfast_queue"]);
   });
 
   it("sends the first notification without delay, and what follows within 20 ms in one", async () => {

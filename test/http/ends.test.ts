@@ -46,14 +46,14 @@ const settled = (run: RunRow, log: string[]) =>
 
 it("who waits for a new run is told its end by the worker of its process, and asks the database nothing", async () => {
   const { answer, run } = await waitedFor();
-  t.bus.publish("run", run.run_id, await settled(run, ["done"]));
+  t.bus.publish("run", run.run_id, (await settled(run, ["done"])).end);
   expect(await answer).toEqual({ log: ["done"] });
   expect(looks()).toBe(0);
 });
 
 it("who waits is told what the database shows of the run's end", async () => {
   const { answer, run } = await waitedFor();
-  t.bus.publish("run", run.run_id, await settled(run, ["é💬", "\u0000"]));
+  t.bus.publish("run", run.run_id, (await settled(run, ["é💬", "\u0000"])).end);
   const shown = await t.send("GET", `/threads/${run.thread_id}/runs/${run.run_id}/join`);
   expect(await answer).toEqual(shown.json);
 });
@@ -62,7 +62,7 @@ it("an end that was told of another tenant's or thread's run is looked at", asyn
   for (const wrong of [{ tenant: "other" }, { threadId: crypto.randomUUID() }]) {
     const before = looks();
     const { answer, run } = await waitedFor();
-    const end = await settled(run, ["as stored"]);
+    const { end } = await settled(run, ["as stored"]);
     if (end === undefined) throw new Error("the settle told nothing");
     t.bus.publish("run", run.run_id, { ...end, ...wrong, output: '{"log": ["forged"]}' });
     expect(await answer).toEqual({ log: ["as stored"] });
@@ -88,7 +88,7 @@ it("an end that nobody heard of, because it came before anybody listened, is fou
 it("the end of a run that somebody wanted to stop is not told: the row says what became of it", async () => {
   const { answer, run } = await waitedFor();
   await requestCancel(t.db, { runId: run.run_id, action: "interrupt" });
-  const end = await settled(run, ["done"]);
+  const { end } = await settled(run, ["done"]);
   expect(end).toBeUndefined();
   t.bus.publish("run", run.run_id, end);
   await answer;

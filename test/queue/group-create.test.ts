@@ -17,19 +17,20 @@ openForFile((opened) => {
 
 /** What many are asked for at once goes in the second statement, behind the first of them. */
 async function createBehind(db: Database, requests: CreateRun[]) {
-  const gate = signal();
+  const [underWay, gate] = [signal(), signal()];
   const sizes: number[] = [];
   const seen: Database = {
     ...db,
     async query(statement) {
       sizes.push((statement.values[0] as unknown[]).length);
+      underWay.give();
       if (sizes.length === 1) await gate.given;
       return db.query(statement);
     },
   };
   const creates = new GroupCreate(seen);
   const creating = requests.slice(0, 1).map((one) => creates.create(one));
-  await new Promise(setImmediate);
+  await underWay.given;
   creating.push(...requests.slice(1).map((one) => creates.create(one)));
   await new Promise(setImmediate);
   gate.give();

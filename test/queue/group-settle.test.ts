@@ -21,17 +21,23 @@ openForFile((opened) => {
 
 /** A worker whose first transaction waits for `go`, so that what comes meanwhile travels in the second. */
 function gated(db: Database) {
-  const gate = signal();
+  const [underWay, gate] = [signal(), signal()];
   let transactions = 0;
   const seen: Database = {
     ...db,
     async transaction(work) {
       transactions += 1;
+      underWay.give();
       if (transactions === 1) await gate.given;
       return db.transaction(work);
     },
   };
-  return { worker: new GroupSettle(seen), go: () => gate.give(), count: () => transactions };
+  return {
+    worker: new GroupSettle(seen),
+    underWay: underWay.given,
+    go: () => gate.give(),
+    count: () => transactions,
+  };
 }
 
 const running = (db: Database, count: number): Promise<RunRow[]> =>
@@ -54,14 +60,18 @@ const wentWell = (run: RunRow, more: Partial<Extract<Outcome, { kind: "success" 
 
 /** Settles the first on its own and all the others together, behind it. */
 async function settleBehind(db: Database, settlements: Settlement[]) {
-  const { worker, go, count } = gated(db);
+  const { worker, underWay, go, count } = gated(db);
   const settling = settlements.slice(0, 1).map((one) => worker.settle(one));
-  await new Promise(setImmediate);
+  await underWay;
   settling.push(...settlements.slice(1).map((one) => worker.settle(one)));
   await new Promise(setImmediate);
   go();
   const ends = await Promise.allSettled(settling);
-  return { ends: ends.map((end) => (end.status === "rejected" ? end.reason : "settled")), count };
+  return {
+    ends: ends.map((end) => (end.status === "rejected" ? end.reason : "settled")),
+    queued: ends.map((end) => end.status === "fulfilled" && end.value.queued),
+    count,
+  };
 }
 
 const statusOf = async (db: Database, { run_id }: RunRow): Promise<string | undefined> =>
@@ -131,11 +141,13 @@ describe("runs that end well while others are being settled", () => {
           createRun(db, runRequest({ threadId, graphId })),
         ),
     );
-    const { count } = await settleBehind(
+    const { count, queued } = await settleBehind(
       db,
       runs.map((run) => wentWell(run)),
     );
     expect(count()).toBe(2);
+    // Workers are told of those that may be claimed now.
+    expect(queued).toEqual([false, true, true]);
     for (const { run } of behind) {
       expect(await runById(db, run.run_id)).toMatchObject({ status: "queued", epoch: 1 });
       const thread = "select status from holdfast.threads where thread_id = $1";

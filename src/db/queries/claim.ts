@@ -55,6 +55,7 @@ export const claimSuspect = query({
 /** A row when a suspect could be claimed now: a process for suspects is started only then. */
 export const suspectDue = query({
   name: "claim.suspect_due",
+  prepared: true,
   text: `
 select 1 from holdfast.runs
  where ${waits} and suspect and available_at <= (select holdfast.now()) and graph_id = any($1::text[])
