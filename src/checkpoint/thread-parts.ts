@@ -1,7 +1,6 @@
 import { storedParts } from "../db/queries/parts.ts";
 import type { Queryable } from "../db/query.ts";
 import {
-  bytesOfParts,
   type Cut,
   cutText,
   type Manifest,
@@ -72,10 +71,17 @@ export class KnownParts implements ThreadParts {
 
   async #unknown(manifest: Manifest, taken: ReadonlySet<string>): Promise<Part[]> {
     const known = (hash: string): boolean => this.#known.has(hash) || taken.has(hash);
-    const parts = partsBeyond(manifest, known);
-    if (this.#options.newThread || bytesOfParts(parts) <= sentUnaskedCharsMax) return parts;
-    await this.#ask(manifest, known);
-    return partsBeyond(manifest, known);
+    const unasked: Part[] = [];
+    let chars = 0;
+    for (const part of partsBeyond(manifest, known)) {
+      chars += part.data.length;
+      if (!this.#options.newThread && chars > sentUnaskedCharsMax) {
+        await this.#ask(manifest, known);
+        return [...partsBeyond(manifest, known)];
+      }
+      unasked.push(part);
+    }
+    return unasked;
   }
 
   /** From the top: what is stored has all below it. */

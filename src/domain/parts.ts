@@ -178,15 +178,15 @@ function nodesOf(hashes: readonly string[]): { nodes: string[][]; rest: string[]
   return { nodes, rest: open };
 }
 
-/** The parts of a text that `known` lacks. What it has is there with all below it. */
-export function partsBeyond(manifest: Manifest, known: (hash: string) => boolean): Part[] {
-  const found = new Map<string, string>();
+/** One by one the parts of a text that `known` lacks. What it has is there with all below it. */
+export function* partsBeyond(manifest: Manifest, known: (hash: string) => boolean): Generator<Part> {
+  const found = new Set<string>();
   const open = [...manifest.refs];
   for (let hash = open.pop(); hash !== undefined; hash = open.pop()) {
     if (known(hash) || found.has(hash)) continue;
     const children = manifest.children.get(hash);
-    found.set(hash, children?.join(",") ?? manifest.piece(hash));
+    found.add(hash);
+    yield { hash, data: children?.join(",") ?? manifest.piece(hash) };
     open.push(...(children ?? []));
   }
-  return [...found].map(([hash, data]) => ({ hash, data }));
 }

@@ -18,7 +18,7 @@ function wholeOf(manifest: string, stored: ReadonlyMap<string, string>): string 
 }
 
 const put = (stored: Map<string, string>, manifest: Manifest): Part[] => {
-  const parts = partsBeyond(manifest, (hash) => stored.has(hash));
+  const parts = [...partsBeyond(manifest, (hash) => stored.has(hash))];
   for (const { hash, data } of parts) stored.set(hash, data);
   return parts;
 };
