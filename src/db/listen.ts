@@ -30,6 +30,8 @@ type Listener = (id: string, end?: ToldEnd) => void;
 export interface Bus {
   /** Wakes subscribers in this process now, and in others at once, after 5 ms or after 20. Only the former hear of `end`, how a run has ended. Never throws. */
   publish(topic: Topic, id: string, end?: ToldEnd): void;
+  /** A worker of this process has taken the thread's run: those of others need not look for it, if they have not been told yet. */
+  taken(threadId: string): void;
   /** Calls `listener` with the id, or with "*" when anything may have happened. */
   subscribe(topic: Topic, listener: Listener): () => void;
   stop(): Promise<void>;
@@ -88,14 +90,25 @@ export function openBus({ db, listen, onError }: BusOptions): Bus {
   });
   if (listen) ear.open();
 
+  const tell = (topic: Topic, id: string): void => {
+    if (!listen || stopped.signal.aborted) return;
+    const ids = waiting.get(topic) ?? new Set();
+    waiting.set(topic, ids.add(id));
+    sending ??= send();
+    if (urgent.includes(topic)) hurry();
+  };
+
   return {
     publish(topic, id, end) {
       emit(topic, id, end);
-      if (!listen || stopped.signal.aborted) return;
-      const ids = waiting.get(topic) ?? new Set();
-      waiting.set(topic, ids.add(id));
-      sending ??= send();
-      if (urgent.includes(topic)) hurry();
+      tell(topic, id);
+    },
+    taken(threadId) {
+      const queued = waiting.get("queue");
+      if (!queued?.delete(threadId)) return;
+      if (queued.size === 0) waiting.delete("queue");
+      // Who follows the thread hears of either.
+      tell("run", threadId);
     },
     subscribe(topic, listener) {
       subscribers.get(topic)?.add(listener);

@@ -21,6 +21,10 @@ export interface WorkerOptions {
 
 /** After a database error the claim loop rests this long. */
 const databaseRestMillis = 500;
+/** Without news for so long, the worker asks when something will be due. */
+const lullMillis = 20;
+/** What came due since the last claim has not been missed. */
+const dueSinceMillis = 1_000;
 
 export class Worker implements AsyncDisposable {
   readonly #deps: WorkerDeps;
@@ -78,7 +82,10 @@ export class Worker implements AsyncDisposable {
         await sleep(databaseRestMillis, undefined, { signal }).catch(() => undefined);
         continue;
       }
-      for (const run of claimed.runs) void this.#held.begin(run, since);
+      for (const run of claimed.runs) {
+        this.#deps.bus.taken(run.thread_id);
+        void this.#held.begin(run, since);
+      }
       if (!claimed.more) await this.#idle();
     }
   }
@@ -104,16 +111,25 @@ export class Worker implements AsyncDisposable {
   /** Until a notification, the next due time or the poll interval, whichever comes first. */
   async #idle(): Promise<void> {
     const { db, registry } = this.#deps;
-    const dueMs =
-      one(await nextDue(db, { graphIds: registry.graphIds }).catch(() => [])) ?? Number.POSITIVE_INFINITY;
-    const waitMs = Math.max(1, Math.min(this.#options.pollMillis, dueMs));
-    if (this.#woken || this.#stopping.signal.aborted) return;
+    // Where runs come one after the other, the next one is there before the time would be known.
+    if (await this.#wokenWithin(lullMillis)) return;
+    const due = one(
+      await nextDue(db, { graphIds: registry.graphIds, sinceMillis: dueSinceMillis }).catch(() => []),
+    );
+    const dueMs = due ?? Number.POSITIVE_INFINITY;
+    await this.#wokenWithin(Math.max(1, Math.min(this.#options.pollMillis, dueMs)));
+  }
+
+  async #wokenWithin(millis: number): Promise<boolean> {
+    const done = (): boolean => this.#woken || this.#stopping.signal.aborted;
+    if (done()) return true;
     const timer = new AbortController();
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
-    await Promise.race([woken, sleep(waitMs, undefined, { signal: timer.signal }).catch(() => undefined)]);
+    await Promise.race([woken, sleep(millis, undefined, { signal: timer.signal }).catch(() => undefined)]);
     timer.abort();
+    return done();
   }
 
   #wakeUp(): void {

@@ -157,6 +157,22 @@ describe("the bus", () => {
     expect(said).toEqual(["listen holdfast_queue", "listen holdfast_cancel", "unlisten holdfast_queue"]);
   });
 
+  it("does not call the workers of others to a run that one of its own has taken, but tells who follows the thread", async () => {
+    const { db, bus } = await open();
+    const another = openBus({ db, listen: true, onError: () => {} });
+    onTestFinished(() => another.stop());
+    const words: string[] = [];
+    for (const topic of topics) another.subscribe(topic, (id) => words.push(`${topic} ${id}`));
+    const far = new Ear(another);
+    await far.all(topics.map((topic) => `${topic} *`));
+    bus.publish("queue", "taken");
+    bus.publish("queue", "left");
+    bus.taken("taken");
+    bus.taken("never published");
+    await far.all(["run taken", "queue left"]);
+    expect(words.filter((word) => !word.endsWith("*")).sort()).toEqual(["queue left", "run taken"]);
+  });
+
   it("sends the first notification without delay, and what follows within 20 ms in one", async () => {
     const { db, bus } = await open();
     const { query } = db;

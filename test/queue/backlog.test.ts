@@ -52,7 +52,7 @@ describe("with a backlog of finished, blocked and delayed runs", () => {
   });
 
   it("so does the look for the next due run", async () => {
-    const plan = await planOf(db, nextDue.definition.text, [graphIds]);
+    const plan = await planOf(db, nextDue.definition.text, [graphIds, 1_000]);
     expect(plan).toMatch(/"Index Name":"runs_queue"/);
     expect(blocksRead(plan)).toBeLessThan(50);
   });

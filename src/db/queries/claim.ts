@@ -88,15 +88,18 @@ returning r.run_id, r.cancel_requested`,
   }),
 });
 
-/** When the next run that is not due yet becomes so, in milliseconds from now; null when none waits for a time.
- * Suspects are always due. */
+/**
+ * When the next run becomes due, in milliseconds from now; null when none waits for a time. Below 0 for one that came due
+ * in the last `sinceMillis`. Suspects are always due.
+ */
 export const nextDue = query({
   name: "claim.next_due",
   prepared: true,
   text: `select extract(epoch from min(available_at) - holdfast.now())::float8 * 1000 as ms
            from holdfast.runs
-          where ${waits} and not suspect and available_at > (select holdfast.now()) and graph_id = any($1::text[])`,
-  values: (p: { graphIds: string[] }) => [p.graphIds],
+          where ${waits} and not suspect and graph_id = any($1::text[])
+            and available_at > (select holdfast.now()) - $2 * interval '1 millisecond'`,
+  values: (p: { graphIds: string[]; sinceMillis: number }) => [p.graphIds, p.sinceMillis],
   row: (raw) => raw.ms as number | null,
 });
 
