@@ -40,6 +40,8 @@ export interface RuntimeOptions {
   registry: Registry;
   log: Log;
   tracing: boolean;
+  /** How many runs its worker will work on at once; one lane's worth where it is not said. */
+  runsMax?: number;
   /** Of requests to one model provider under way at once; 32 where it is not said. */
   modelConcurrencyMax?: number;
   /** By graph: the config of its system assistant, with `context` beside the config's own fields. */
@@ -87,7 +89,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   return {
     db,
     bus,
-    group: new GroupCommit(db),
+    group: new GroupCommit(db, options),
     outcomes: new GroupSettle(db),
     texts: new TextMemory(),
     registry,

@@ -221,6 +221,7 @@ export async function openRoleRuntime({
     lifetimes: lifetimesOf(project),
     log,
     modelConcurrencyMax: config.MODEL_CONCURRENCY,
+    runsMax: config.WORKER_SLOTS,
     ...(config.LANGGRAPH_CONFIG === undefined ? {} : { assistantDefaults: config.LANGGRAPH_CONFIG }),
     tracing: config.LANGSMITH_TRACING ?? config.LANGCHAIN_TRACING_V2 ?? false,
   });

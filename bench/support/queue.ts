@@ -52,6 +52,7 @@ export async function startQueue(url: string, { slotsMax }: { slotsMax: number }
     registry: await loadRegistry(graphsFile, (file) => import(file)),
     log: openLog("warn"),
     tracing: false,
+    runsMax: slotsMax,
   });
   const working = startWorker(runtime, {
     workerId: "bench",

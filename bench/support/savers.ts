@@ -19,7 +19,7 @@ export class FencedSavers {
 
   constructor(db: Database) {
     this.#db = db;
-    this.#group = new GroupCommit(db);
+    this.#group = new GroupCommit(db, { runsMax: 64 });
   }
 
   /** Before a turn is measured; a turn takes fewer than that. */

@@ -3,6 +3,12 @@ import type { Database } from "../db/pool.ts";
 import { type GroupItem, partsOf, writeGroup, writeGroupWithParts } from "../db/queries/checkpoint-groups.ts";
 import { bytesOfParts } from "../domain/parts.ts";
 
+/**
+ * Statements under way at a time. A thread's writes always take the same lane, so they keep their order. While one of many runs
+ * waits for its commit, others work; of few runs a second lane makes groups half as large, and each statement costs the same.
+ */
+const lanesMax = 2;
+const runsPerLane = 32;
 const itemsPerGroupMax = 128;
 const bytesPerGroupMax = 4_000_000;
 
@@ -13,25 +19,27 @@ interface Weighed {
 
 /**
  * Writes of many runs on their way into the database: what arrives while a statement is under way travels in the
- * next one, so that a run's writes keep their order. A caller is answered when its own rows are committed; false when its
- * lease is gone. One statement is under way at a time: with two the groups are half as large, and what each costs Postgres and
- * Node beside its rows is what limits several workers on one Postgres.
+ * next one. A caller is answered when its own rows are committed; false when its lease is gone.
  */
 export class GroupCommit {
-  readonly #lane: Lane<Weighed, boolean>;
+  readonly #lanes: Lane<Weighed, boolean>[];
 
-  constructor(db: Database) {
+  /** For a process that works on up to `runsMax` runs at once. */
+  constructor(db: Database, { runsMax = runsPerLane } = {}) {
     const send = async (group: Weighed[]): Promise<boolean[]> => {
       const items = group.map(({ item }) => item);
       const withParts = items.some((item) => partsOf(item).length > 0);
       const written = new Set(await (withParts ? writeGroupWithParts : writeGroup)(db, items));
       return items.map((_, n) => written.has(n));
     };
-    this.#lane = new Lane({ fits: roomForWrites, send });
+    const lanes = Math.min(lanesMax, Math.ceil(runsMax / runsPerLane));
+    this.#lanes = Array.from({ length: lanes }, () => new Lane({ fits: roomForWrites, send }));
   }
 
   write(item: GroupItem): Promise<boolean> {
-    return this.#lane.join({ item, bytes: bytesOf(item) });
+    const lane = this.#lanes[laneOf(item.threadId, this.#lanes.length)];
+    if (lane === undefined) throw new Error("there is no lane");
+    return lane.join({ item, bytes: bytesOf(item) });
   }
 }
 
@@ -61,3 +69,7 @@ function bytesOf({ batch, put, writes }: GroupItem): number {
   const blobs = put.blobs.reduce((sum, { blob }) => sum + (blob?.byteLength ?? 0), 0);
   return events + pending + blobs + bytesOfParts(put.parts) + put.checkpoint.length + put.metadata.length;
 }
+
+/** Thread ids are random: a few of their digits spread them evenly. */
+const laneOf = (threadId: string, lanes: number): number =>
+  Number.parseInt(threadId.slice(-4), 16) % lanes || 0;

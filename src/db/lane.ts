@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { DatabaseAway } from "../domain/errors.ts";
 
 /** Says for one item after the other, in the order in which they came, whether it fits into the group. The first always must. */
@@ -36,11 +35,9 @@ export class Lane<Item, Answer> {
 
   async #work(): Promise<void> {
     this.#busy = true;
-    while (this.#waiting.length > 0) {
-      // What others ask for in this turn of the loop comes along.
-      await nextTurn();
-      await this.#send(this.#nextGroup());
-    }
+    // What others ask for in this moment comes along.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) await this.#send(this.#nextGroup());
     this.#busy = false;
   }
 

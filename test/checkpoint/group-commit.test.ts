@@ -6,6 +6,7 @@ import { escalationsOfThread } from "../../src/db/queries/escalations.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { getRun } from "../../src/db/queries/runs.ts";
 import { DatabaseAway } from "../../src/domain/errors.ts";
+import { newId } from "../../src/domain/ids.ts";
 import type { Outcome } from "../../src/domain/outcome.ts";
 import { createTestDatabase } from "../support/database.ts";
 import { expireLeases, makeRun } from "../support/factory.ts";
@@ -93,6 +94,28 @@ describe("writes of several runs", () => {
     expect(await Promise.all([begun, ...rest])).toEqual([true, true, true, true]);
     expect(sizes).toEqual([1, 3]);
     for (const run of others) expect(await stored(db, run)).toEqual(["b"]);
+  });
+
+  it("of a process that works on many go in two statements at a time, those of a thread always in the same one", async () => {
+    const db = await openedDatabase();
+    const gate = signal();
+    const bothUnderWay = signal();
+    const { seen, sizes } = watched(db, async (all) => {
+      if (all.length === 2) bothUnderWay.give();
+      if (all.length <= 2) await gate.given;
+    });
+    const group = new GroupCommit(seen, { runsMax: 64 });
+    const [even, odd] = await Promise.all(
+      ["0", "1"].map((digit) => makeRun(db, "running", { threadId: newId().slice(0, -1) + digit })),
+    );
+    if (even === undefined || odd === undefined) throw new Error("there are no runs");
+    const begun = [group.write(writing(even, "a")), group.write(writing(odd, "a"))];
+    await bothUnderWay.given;
+    const later = [group.write(writing(even, "b")), group.write(writing(even, "c"))];
+    gate.give();
+    expect(await Promise.all([...begun, ...later])).toEqual([true, true, true, true]);
+    expect(sizes).toEqual([1, 1, 2]);
+    expect(await stored(db, even)).toEqual(["a", "b", "c"]);
   });
 
   it("are refused one by one: a lost lease costs its neighbours nothing", async () => {
