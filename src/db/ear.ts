@@ -65,7 +65,7 @@ export class Ear {
     this.#heard = [];
     while (!this.#closed.signal.aborted) {
       const channels = wanted();
-      const [gone, added] = [without(this.#heard, channels), this.#deaf()];
+      const [gone, added] = [without(this.#heard, channels), without(channels, this.#heard)];
       for (const channel of gone) await answered(client.query(`unlisten ${channel}`));
       for (const channel of added) await answered(client.query(`listen ${channel}`));
       if (gone.length + added.length === 0) await answered(client.query("select 1"));
