@@ -28,7 +28,13 @@ export class FencedSavers {
     await claim(this.#db, ids);
     for (const [threadId, runId] of ids) {
       const holder = { kind: "run", runId, threadId, epoch: 1 } as const;
-      const saver = new FencedSaver({ db: this.#db, group: this.#group, holder, newThread: true });
+      const saver = new FencedSaver({
+        db: this.#db,
+        group: this.#group,
+        holder,
+        newThread: true,
+        inputWaits: true,
+      });
       this.#ready.push({ threadId, saver });
     }
   }

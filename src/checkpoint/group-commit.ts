@@ -1,6 +1,12 @@
 import { type Fits, Lane } from "../db/lane.ts";
 import type { Database } from "../db/pool.ts";
-import { type GroupItem, partsOf, writeGroup, writeGroupWithParts } from "../db/queries/checkpoint-groups.ts";
+import {
+  type GroupItem,
+  partsOf,
+  type StepRow,
+  writeGroup,
+  writeGroupWithParts,
+} from "../db/queries/checkpoint-groups.ts";
 import { bytesOfParts } from "../domain/parts.ts";
 
 /**
@@ -62,12 +68,15 @@ function roomForWrites(): Fits<Weighed> {
   };
 }
 
-function bytesOf({ batch, put, writes }: GroupItem): number {
+function bytesOf({ batch, puts, writes }: GroupItem): number {
   const events = batch.events.reduce((sum, { data }) => sum + data.length, bytesOfParts(batch.parts));
   const pending = writes.reduce((sum, { blob }) => sum + blob.byteLength, 0);
-  if (put === undefined) return events + pending;
-  const blobs = put.blobs.reduce((sum, { blob }) => sum + (blob?.byteLength ?? 0), 0);
-  return events + pending + blobs + bytesOfParts(put.parts) + put.checkpoint.length + put.metadata.length;
+  return puts.reduce((sum, step) => sum + bytesOfStep(step), events + pending);
+}
+
+function bytesOfStep({ blobs, parts, checkpoint, metadata }: StepRow): number {
+  const values = blobs.reduce((sum, { blob }) => sum + (blob?.byteLength ?? 0), 0);
+  return values + bytesOfParts(parts) + checkpoint.length + metadata.length;
 }
 
 /** Thread ids are random: a few of their digits spread them evenly. */

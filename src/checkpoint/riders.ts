@@ -1,7 +1,10 @@
 import type { WriteRow } from "../db/queries/checkpoint-writes.ts";
+import type { Step } from "./dump-step.ts";
 
 /** Long enough for the checkpoint of a step with one task, short against a commit. */
-const waitMillis = 3;
+const writesWaitMillis = 3;
+/** Longer, since nothing of the team's runs meanwhile, only what other runs of the process do. */
+const inputWaitMillis = 10;
 
 interface Rider {
   rows: readonly WriteRow[];
@@ -9,20 +12,24 @@ interface Rider {
   reject(error: unknown): void;
 }
 
-/** Rows taken aboard; tell it how their statement ended. */
+/** What was taken aboard; tell it how its statement ended. */
 export interface Aboard {
   rows: WriteRow[];
+  /** An input's, whose caller is not told. */
+  steps: readonly Step[];
   committed(): void;
   failed(error: unknown): void;
 }
 
 /**
- * Writes of finished tasks, waiting a moment for the checkpoint of their step so that both are one statement. Where
- * none comes, because another task of the step still works, they go alone. Callers are answered after the commit.
+ * What waits a moment for the checkpoint of its step so that both are one statement: the writes of finished tasks, whose
+ * callers are answered after the commit, and the checkpoint of an input, whose caller goes on meanwhile. Where none comes,
+ * because another task of the step still works, they go alone.
  */
 export class Riders {
   readonly #sendAlone: () => Promise<void>;
   #waiting: Rider[] = [];
+  #steps: Step[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   /** `sendAlone` takes whoever waits and writes them; it tells them of its failures itself. */
@@ -30,11 +37,21 @@ export class Riders {
     this.#sendAlone = sendAlone;
   }
 
+  /** Whether an input waits. */
+  get holdsInput(): boolean {
+    return this.#steps.length > 0;
+  }
+
   wait(rows: readonly WriteRow[]): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ rows, resolve, reject });
-      this.#timer ??= setTimeout(() => void this.#sendAlone(), waitMillis);
+      this.#goAloneAfter(writesWaitMillis);
     });
+  }
+
+  holdInput(step: Step): void {
+    this.#steps.push(step);
+    this.#goAloneAfter(inputWaitMillis);
   }
 
   take(): Aboard {
@@ -43,6 +60,7 @@ export class Riders {
     const riders = this.#waiting.splice(0);
     return {
       rows: riders.flatMap(({ rows }) => rows),
+      steps: this.#steps.splice(0),
       committed: () => {
         for (const { resolve } of riders) resolve();
       },
@@ -50,5 +68,9 @@ export class Riders {
         for (const { reject } of riders) reject(error);
       },
     };
+  }
+
+  #goAloneAfter(millis: number): void {
+    this.#timer ??= setTimeout(() => void this.#sendAlone(), millis);
   }
 }

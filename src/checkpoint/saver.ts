@@ -13,17 +13,14 @@ import type { GroupItem } from "../db/queries/checkpoint-groups.ts";
 import type { CheckpointRow } from "../db/queries/checkpoint-reads.ts";
 import * as writes from "../db/queries/checkpoint-writes.ts";
 import { deleteCheckpoints } from "../db/queries/checkpoints.ts";
-import { blobInParts, ownType } from "../db/queries/parts.ts";
 import { LeaseLost } from "../domain/errors.ts";
 import { type EventBatch, noEvents, type StepEvents } from "../domain/event.ts";
-import { type Sending, wholeCharsMax } from "../domain/parts.ts";
 import { failpoint } from "../observe/failpoint.ts";
+import { dumpStep, type Step } from "./dump-step.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { OwnCheckpoints } from "./own-checkpoints.ts";
 import { type ReadingOptions, ReadingSaver, type Wanted } from "./reader.ts";
-import { type Aboard, Riders } from "./riders.ts";
-import { dumpText, strictSerializer } from "./serializer.ts";
-import type { KnownValue } from "./text-memory.ts";
+import { Riders } from "./riders.ts";
 import type { KnownParts } from "./thread-parts.ts";
 
 /** Who writes: a run under its lease, or an API call that holds the thread's lock and its next epoch. */
@@ -45,6 +42,11 @@ export interface SaverOptions extends ReadingOptions {
   parts?: KnownParts;
   /** Where a run's writes travel together with those of others; without it each one goes alone. */
   group?: GroupCommit;
+  /**
+   * Whether LangGraph only hands the input on in the step behind it. Nothing can be lost then between the two checkpoints,
+   * so they are one statement.
+   */
+  inputWaits?: boolean;
   /** Repeats a statement whose outcome is unknown, and counts what the fence refused. */
   write?: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
 }
@@ -68,14 +70,17 @@ export class FencedSaver extends ReadingSaver {
   readonly #metadata: Record<string, unknown>;
   readonly #parts: KnownParts | undefined;
   readonly #group: GroupCommit | undefined;
+  readonly #inputWaits: boolean;
   readonly #riders = new Riders(() => this.#sendRiders());
   readonly #write: NonNullable<SaverOptions["write"]>;
   readonly #newThread: boolean;
   readonly #written = new Set<string>();
   readonly #own = new OwnCheckpoints();
+  /** The statement of an input that went alone, for who comes behind it. */
+  #input: Promise<void> = Promise.resolve();
 
   constructor(options: SaverOptions) {
-    const { holder, events, write, metadata, noSteps, group, newThread, parts } = options;
+    const { holder, events, write, metadata, noSteps, group, newThread, parts, inputWaits } = options;
     super({ ...options, texts: parts?.texts });
     this.#holder = holder;
     this.#events = events ?? noEvents;
@@ -83,6 +88,7 @@ export class FencedSaver extends ReadingSaver {
     this.#noSteps = noSteps ?? false;
     this.#parts = parts;
     this.#group = group;
+    this.#inputWaits = (inputWaits ?? false) && group !== undefined && holder.kind === "run";
     this.#newThread = newThread ?? false;
     this.#write = write ?? ((_kind, statement) => statement());
   }
@@ -91,6 +97,7 @@ export class FencedSaver extends ReadingSaver {
     const { threadId, ns, checkpointId } = wanted;
     if (this.#holder.kind === "reader" || this.#holder.threadId !== threadId) return super.read(wanted);
     if (this.#newThread && !this.#written.has(ns)) return undefined;
+    await this.flush();
     const own = this.#own.row(ns, checkpointId);
     if (own !== undefined) return own;
     const row = await super.read(wanted);
@@ -110,29 +117,28 @@ export class FencedSaver extends ReadingSaver {
       checkpoint_id: parentId = null,
     } = config.configurable ?? {};
     if (this.#noSteps) throw new StepRefused("the graph went on without the answer");
-    const { channel_values: values, ...rest } = checkpoint;
     const holder = this.#owner(threadId);
-    const sending = this.#parts?.open();
-    const long: KnownValue[] = [];
-    const blobs = await this.#dumpChannels({ values, versions: newVersions, ns, sending, long });
-    this.#written.add(ns);
-    const step = {
+    const step = await dumpStep({
       ns,
-      checkpointId: checkpoint.id,
       parentId,
-      checkpoint: JSON.stringify(rest),
-      metadata: JSON.stringify({ ...this.#metadata, ...metadata }),
-      blobs,
-      parts: sending?.parts ?? [],
-    };
+      checkpoint,
+      metadata: { ...this.#metadata, ...metadata },
+      versions: newVersions,
+      serde: this.serde,
+      sending: this.#parts?.open(),
+    });
+    this.#written.add(ns);
     await failpoint("checkpoint.before_commit");
     this.#own.leave(ns);
-    await this.#commitStep(holder, step);
-    this.#own.committed({ ...step, ...holder, long });
-    sending?.committed();
-    for (const value of long) this.#parts?.texts.keepValue(value);
-    await failpoint("checkpoint.committed");
+    if (this.#inputWaits && ns === "" && metadata.source === "input") this.#riders.holdInput(step);
+    else await this.#commitStep(holder, step);
     return { configurable: { thread_id: threadId, checkpoint_ns: ns, checkpoint_id: checkpoint.id } };
+  }
+
+  /** Sends an input's checkpoint whose step has not come. Throws what its statement failed with, also before. */
+  async flush(): Promise<void> {
+    if (this.#riders.holdsInput) await this.#sendRiders();
+    await this.#input;
   }
 
   override async putWrites(config: RunnableConfig, pending: PendingWrite[], taskId: string): Promise<void> {
@@ -148,8 +154,10 @@ export class FencedSaver extends ReadingSaver {
     const holder = this.#owner(threadId);
     const replace = pending.every(([channel]) => channel in WRITES_IDX_MAP);
     await failpoint(replace ? "interrupt.before_commit" : "write.before_commit");
-    if (replace || this.#group === undefined) await this.#commitWrites(holder, rows, replace);
-    else await this.#riders.wait(rows);
+    if (replace || this.#group === undefined) {
+      await this.flush();
+      await this.#commitWrites(holder, rows, replace);
+    } else await this.#riders.wait(rows);
     await failpoint(replace ? "interrupt.written" : "write.committed");
   }
 
@@ -184,49 +192,60 @@ export class FencedSaver extends ReadingSaver {
     }
   }
 
-  /** A step's checkpoint, with the writes of its tasks that are still on their way. */
-  async #commitStep(holder: Owner, step: NonNullable<GroupItem["put"]>): Promise<void> {
-    let aboard: Aboard | undefined;
+  /** A step's checkpoint, with the writes of its tasks and the input before it that are still on their way. */
+  async #commitStep(holder: Owner, step: Step): Promise<void> {
+    await this.#input;
+    const aboard = this.#riders.take();
+    const steps = [...aboard.steps, step];
     try {
-      await this.#send("checkpoint", step.ns, (batch) => {
+      await this.#send("checkpoint", step.row.ns, (batch) => {
         const { runId } = holder;
-        if (runId === null) return writes.putAsThread(this.on, { ...holder, ...step, batch });
-        if (this.#group === undefined) return writes.putAsRun(this.on, { ...holder, ...step, batch });
-        // Once: a repeated statement carries the same riders.
-        aboard ??= this.#riders.take();
-        return this.#grouped({ ...holder, runId, put: step, writes: aboard.rows, replace: false, batch });
+        if (runId === null) return writes.putAsThread(this.on, { ...holder, ...step.row, batch });
+        if (this.#group === undefined) return writes.putAsRun(this.on, { ...holder, ...step.row, batch });
+        const puts = steps.map(({ row }) => row);
+        return this.#grouped({ ...holder, runId, puts, writes: aboard.rows, replace: false, batch });
       });
-      aboard?.committed();
+      aboard.committed();
     } catch (error) {
-      aboard?.failed(error);
+      aboard.failed(error);
       throw error;
     }
+    await this.#committed(holder, steps);
   }
 
-  async #commitWrites(holder: Owner, rows: writes.WriteRow[], replace: boolean): Promise<void> {
+  async #committed(holder: Owner, steps: readonly Step[]): Promise<void> {
+    for (const { row, long, sending } of steps) {
+      this.#own.committed({ ...row, ...holder, long });
+      sending?.committed();
+      for (const value of long) this.#parts?.texts.keepValue(value);
+    }
+    await failpoint("checkpoint.committed");
+  }
+
+  async #commitWrites(
+    holder: Owner,
+    rows: writes.WriteRow[],
+    replace: boolean,
+    steps: readonly Step[] = [],
+  ): Promise<void> {
     await this.#send("write", null, (batch) => {
       const params = { ...holder, writes: rows, replace, batch };
       const { runId } = holder;
       if (runId === null) return writes.writeAsThread(this.on, params);
-      return this.#group === undefined
-        ? writes.writeAsRun(this.on, params)
-        : this.#grouped({ ...params, runId });
+      if (this.#group === undefined) return writes.writeAsRun(this.on, params);
+      return this.#grouped({ ...params, runId, puts: steps.map(({ row }) => row) });
     });
   }
 
-  /** Writes whose step goes on: another of its tasks still works. */
+  /** Writes whose step goes on, since another of its tasks still works, or an input whose step has not come. */
   async #sendRiders(): Promise<void> {
     const aboard = this.#riders.take();
-    try {
-      await this.#commitWrites(
-        this.#owner(this.#holder.kind === "reader" ? null : this.#holder.threadId),
-        aboard.rows,
-        false,
-      );
-      aboard.committed();
-    } catch (error) {
-      aboard.failed(error);
-    }
+    const { rows, steps } = aboard;
+    const holder = this.#owner(this.#holder.kind === "reader" ? null : this.#holder.threadId);
+    const sent = this.#input.then(() => this.#commitWrites(holder, rows, false, steps));
+    if (steps.length > 0) this.#input = sent.then(() => this.#committed(holder, steps));
+    await sent.then(aboard.committed, aboard.failed);
+    await this.#input.catch(() => undefined);
   }
 
   async #grouped(item: GroupItem): Promise<number[]> {
@@ -244,39 +263,4 @@ export class FencedSaver extends ReadingSaver {
       epoch: holder.epoch,
     };
   }
-
-  async #dumpChannels(dumping: Dumping): Promise<writes.PutParams["blobs"]> {
-    return Promise.all(
-      Object.entries(dumping.versions).map(async ([channel, version]) => {
-        const named = { channel, version: String(version) };
-        if (!Object.hasOwn(dumping.values, channel)) return { ...named, type: "empty", blob: null };
-        const [type, blob] = await this.#dumpChannel(named, dumping);
-        return { ...named, type, blob };
-      }),
-    );
-  }
-
-  /** Only what our own serializer wrote is known to be text. */
-  async #dumpChannel(
-    { channel, version }: { channel: string; version: string },
-    { values, ns, sending, long }: Dumping,
-  ): Promise<Dumped> {
-    const value = values[channel];
-    if (sending === undefined || this.serde !== strictSerializer) return this.serde.dumpsTyped(value);
-    const text = dumpText(value);
-    if (text.length < wholeCharsMax) return [ownType, Buffer.from(text, "utf8")];
-    long.push({ ns, channel, version, text });
-    return [blobInParts, Buffer.from(await sending.cut(`${ns}/${channel}`, text), "utf8")];
-  }
-}
-
-type Dumped = [type: string, bytes: Uint8Array];
-
-interface Dumping {
-  values: Record<string, unknown>;
-  versions: ChannelVersions;
-  ns: string;
-  sending: Sending | undefined;
-  /** Takes the values that are kept in parts. */
-  long: KnownValue[];
 }

@@ -28,7 +28,7 @@ import { graphConfig } from "./config.ts";
 import { goOnWithChangedGraph, meetChangedGraph } from "./graph-version.ts";
 import { prepareInput } from "./input.ts";
 import { ProtocolTranslator } from "./protocol.ts";
-import type { Graph, Registry } from "./registry.ts";
+import { type Graph, handsInputOn, type Registry } from "./registry.ts";
 import { ChunkTranslator, type GraphStream } from "./stream.ts";
 import { readParked } from "./view.ts";
 import { toWire } from "./wire.ts";
@@ -87,7 +87,14 @@ async function attempt(deps: AttemptDeps, run: RunRow, signals: AttemptSignals):
   const version = registry.version(run.graph_id, opened);
   const own = { db, group, holder: holderOf(run), write: signals.write, metadata: metadataOf(run, version) };
   const newThread = isOfNewThread(run);
-  const saver = new FencedSaver({ ...own, newThread, events: signals.events, parts: signals.parts });
+  const inputWaits = handsInputOn(opened);
+  const saver = new FencedSaver({
+    ...own,
+    newThread,
+    inputWaits,
+    events: signals.events,
+    parts: signals.parts,
+  });
   const graph: Graph = Object.assign(opened, { checkpointer: saver, store: storeOf(deps, run, signals) });
 
   await announce({ db, graph, events: signals.events }, run);
@@ -103,7 +110,11 @@ async function attempt(deps: AttemptDeps, run: RunRow, signals: AttemptSignals):
   const translator = translatorOf(deps, run, signals.events);
   let owesNothing = isFirstClaim(run);
   if (!prepared.alreadyStopped) {
-    const { drained, calledEffects } = await consume(deps, { graph, run, signals, translator, prepared });
+    const consumption = { graph, run, signals, translator, prepared };
+    // Told to stop between the input and the step behind it, the attempt leaves it on the thread, if it still can.
+    const { drained, calledEffects } = await consume(deps, consumption).finally(() =>
+      saver.flush().catch(() => undefined),
+    );
     if (drained) return { outcome: { kind: "released" }, finalEvents: await signals.events.finish() };
     owesNothing &&= !calledEffects;
   }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import type { CompiledStateGraph, Pregel } from "@langchain/langgraph";
+import { type CompiledStateGraph, type Pregel, START } from "@langchain/langgraph";
 import { NotFound } from "../domain/errors.ts";
 import { type Exported, type ImportModule, importExport, kindOf } from "./exported.ts";
 import { ProjectError, readProject } from "./project.ts";
@@ -9,6 +9,13 @@ import { ProjectError, readProject } from "./project.ts";
 /** Any compiled graph; its state is its own business. */
 // biome-ignore lint/suspicious/noExplicitAny: the graphs of other people have every type there is
 export type Graph = CompiledStateGraph<any, any, any, any, any, any>;
+
+/**
+ * Whether LangGraph only hands the input on in the step behind it. A conditional entry asks a function there, and an
+ * entrypoint of the functional API has all of its code in that step.
+ */
+export const handsInputOn = ({ nodes, builder }: Graph): boolean =>
+  Object.hasOwn(nodes, START) && !Object.hasOwn(builder?.branches ?? {}, START);
 
 const filesPerGraphMax = 200;
 interface Source {

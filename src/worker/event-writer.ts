@@ -214,7 +214,7 @@ export class EventWriter implements RunEvents {
     try {
       if (committed) return;
       const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
-      const item = { ...lease, writes: [], replace: false, batch };
+      const item = { ...lease, puts: [], writes: [], replace: false, batch };
       const rows = await write(async () => {
         // Also when nobody hears of it any more, because the attempt is told to stop in that moment.
         committed = await group.write(item);

@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from "vitest";
 import { GroupCommit } from "../../src/checkpoint/group-commit.ts";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
-import type { GroupItem } from "../../src/db/queries/checkpoint-groups.ts";
+import type { GroupItem, StepRow } from "../../src/db/queries/checkpoint-groups.ts";
 import { escalationsOfThread } from "../../src/db/queries/escalations.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { getRun } from "../../src/db/queries/runs.ts";
@@ -46,13 +46,14 @@ function writing(run: RunRow, text: string, more: Partial<GroupItem> = {}): Grou
     threadId: run.thread_id,
     epoch: run.epoch,
     replace: false,
+    puts: [],
     writes: [{ ...place, idx: 0, channel: "said", type: "json", blob: bytes(text) }],
     batch: { firstSeq: 0, attempt: 1, events: [], parts: [] },
     ...more,
   };
 }
 
-const step = (checkpointId: string, metadata = "{}"): NonNullable<GroupItem["put"]> => ({
+const step = (checkpointId: string, metadata = "{}"): StepRow => ({
   ns: "",
   checkpointId,
   parentId: null,
@@ -137,8 +138,8 @@ describe("writes of several runs", () => {
   });
 
   it.each([
-    ["metadata with a NUL", { put: step("c2", JSON.stringify({ note: "\u0000" })) }],
-    ["metadata that is no JSON", { put: step("c2", "{") }],
+    ["metadata with a NUL", { puts: [step("c2", JSON.stringify({ note: "\u0000" }))] }],
+    ["metadata that is no JSON", { puts: [step("c2", "{")] }],
     [
       "an event with a NUL",
       {
@@ -221,7 +222,7 @@ describe("writes of one run", () => {
     const group = new GroupCommit(db);
     const events = [{ event: "values", data: "{}", step: null }];
     const item = writing(run, "a", {
-      put: step("c2"),
+      puts: [step("c2")],
       batch: { firstSeq: 0, attempt: 1, events, parts: [] },
     });
     expect(await group.write(item)).toBe(true);

@@ -265,6 +265,7 @@ it("a holder whose lease is gone stores no part", async () => {
     runId: run.run_id,
     threadId: run.thread_id,
     epoch,
+    puts: [],
     writes: [],
     replace: false,
     batch: { firstSeq: 0, attempt: 1, events: [], parts: [{ hash: "h", data: "d" }] },

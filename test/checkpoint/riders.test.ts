@@ -1,5 +1,5 @@
 import { Annotation, START, StateGraph } from "@langchain/langgraph";
-import { expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { GroupCommit } from "../../src/checkpoint/group-commit.ts";
 import { FencedSaver, type SaverOptions } from "../../src/checkpoint/saver.ts";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
@@ -24,7 +24,7 @@ const writeItems = 17;
 
 /** A saver of a claimed run; `carried` lists its statements, `before` may hold or fail the nth. */
 async function leased(
-  options: { before?: (nth: number) => Promise<void>; write?: SaverOptions["write"] } = {},
+  options: { before?: (nth: number) => Promise<void> } & Pick<SaverOptions, "write" | "inputWaits"> = {},
 ) {
   const test = await createTestDatabase();
   const db = openDatabase({ url: test.url, connectionsMax: 4 });
@@ -51,6 +51,7 @@ async function leased(
     holder: { kind: "run", runId, threadId, epoch },
     group: new GroupCommit(watched),
     ...(options.write === undefined ? {} : { write: options.write }),
+    inputWaits: options.inputWaits ?? false,
   });
   const config = { configurable: { thread_id: threadId }, durability: "sync" as const };
   return { db, run, saver, carried, config };
@@ -172,4 +173,99 @@ it("a checkpoint that fails takes its writes along: both callers hear of it, and
   const put = saver.put(at(run), checkpoint, metadata, {});
   for (const end of await Promise.allSettled([put, refused])) expect(end.status).toBe("rejected");
   expect(await writesOf(db, run)).toEqual([]);
+});
+
+describe("the checkpoint of an input", () => {
+  const graphOf = (saver: FencedSaver) =>
+    new StateGraph(State)
+      .addNode("a", () => ({ log: ["a"] }))
+      .addEdge(START, "a")
+      .compile({ checkpointer: saver });
+  const put = (saver: FencedSaver, run: RunRow, source: "input" | "loop", id: string) =>
+    saver.put(at(run), { ...checkpoint, id }, { source, step: -1, parents: {} }, {});
+  const storedIds = async (db: Database, run: RunRow): Promise<unknown[]> => {
+    const text = "select checkpoint_id as id from public.checkpoints where thread_id = $1 order by seq";
+    return (await db.query({ text, values: [run.thread_id] })).rows.map(({ id }) => id);
+  };
+
+  it("travels with that of the step behind it, which stays the later one of both", async () => {
+    const { saver, carried, config } = await leased({ inputWaits: true });
+    const graph = graphOf(saver);
+    expect(await graph.invoke({ log: ["in"] }, config)).toEqual({ log: ["in", "a"] });
+    expect(carried).toEqual([
+      { checkpoints: 2, writes: 2 },
+      { checkpoints: 1, writes: 1 },
+    ]);
+    const steps: unknown[] = [];
+    for await (const { metadata } of graph.getStateHistory(config)) steps.push(metadata?.step);
+    expect(steps).toEqual([1, 0, -1]);
+  });
+
+  it("goes alone where its step does not come, and that one waits for it", async () => {
+    const underWay = signal();
+    const gate = signal();
+    const { saver, carried, db, run } = await leased({
+      inputWaits: true,
+      async before(nth) {
+        if (nth > 1) return;
+        underWay.give();
+        await gate.given;
+      },
+    });
+    await put(saver, run, "input", "c1");
+    await underWay.given;
+    const next = put(saver, run, "loop", "c2");
+    gate.give();
+    await next;
+    expect(carried).toEqual([
+      { checkpoints: 1, writes: 0 },
+      { checkpoints: 1, writes: 0 },
+    ]);
+    expect(await storedIds(db, run)).toEqual(["c1", "c2"]);
+  });
+
+  it("that is refused fails the step behind it, of which nothing is stored", async () => {
+    const tried = signal();
+    const { saver, db, run } = await leased({
+      inputWaits: true,
+      async before(nth) {
+        if (nth > 1) return;
+        tried.give();
+        throw new Error("refused");
+      },
+    });
+    await put(saver, run, "input", "c1");
+    const written = saver.putWrites(at(run), [["log", "a"]], "a");
+    await tried.given;
+    const behind = await Promise.allSettled([
+      written,
+      put(saver, run, "loop", "c2"),
+      saver.flush(),
+      saver.getTuple({ configurable: { thread_id: run.thread_id } }),
+    ]);
+    for (const end of behind) expect(end).toMatchObject({ reason: { message: "refused" } });
+    expect(await storedIds(db, run)).toEqual([]);
+    expect(await writesOf(db, run)).toEqual([]);
+  });
+
+  it("is there before an error of the step behind it, and before anybody reads", async () => {
+    const { saver, db, run } = await leased({ inputWaits: true });
+    await put(saver, run, "input", "c1");
+    await saver.putWrites(at(run), [["__error__", { message: "no" }]], "task");
+    expect(await storedIds(db, run)).toEqual(["c1"]);
+    await put(saver, run, "input", "c2");
+    const tuple = await saver.getTuple({ configurable: { thread_id: run.thread_id } });
+    expect(tuple?.checkpoint.id).toBe("c2");
+    expect(await storedIds(db, run)).toEqual(["c1", "c2"]);
+  });
+
+  it("of a subgraph, and where the step behind it runs code of the team's, goes at once", async () => {
+    const { saver, carried, run } = await leased({ inputWaits: true });
+    const inside = { configurable: { ...at(run).configurable, checkpoint_ns: "child:1" } };
+    await saver.put(inside, checkpoint, { source: "input", step: -1, parents: {} }, {});
+    expect(carried).toEqual([{ checkpoints: 1, writes: 0 }]);
+    const { saver: other, carried: sent, config } = await leased();
+    await graphOf(other).invoke({ log: [] }, config);
+    expect(sent.map(({ checkpoints }) => checkpoints).filter((count) => count > 0)).toEqual([1, 1, 1]);
+  });
 });

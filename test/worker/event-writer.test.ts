@@ -59,7 +59,7 @@ it("a step's events are numbered behind all that came before them, however many 
   events.held("", { event: "updates", data: "1", step: 0 });
   const batch = await events.take("");
   const { run_id: runId, thread_id: threadId, epoch } = run;
-  await runtime.group.write({ runId, threadId, epoch, writes: [], replace: false, batch });
+  await runtime.group.write({ runId, threadId, epoch, puts: [], writes: [], replace: false, batch });
   batch.release(true);
   await events.finish();
   const stored = (await eventsOf(runtime.db, runId)).map(({ event }) => event);

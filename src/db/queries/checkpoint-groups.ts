@@ -4,10 +4,14 @@ import type { Part } from "../../domain/parts.ts";
 import { query } from "../query.ts";
 import { asBuffer, type EventColumns, type PutParams, type WritesParams } from "./checkpoint-writes.ts";
 
-/** What one run writes at once: a task's writes, a step's checkpoint, or both. */
+/** A step's checkpoint. */
+export type StepRow = Omit<PutParams, "runId" | "threadId" | "epoch" | "batch">;
+
+/** What one run writes at once: a task's writes, the checkpoint of a step, or both. */
 export interface GroupItem extends Omit<WritesParams, "runId"> {
   runId: string;
-  put?: Omit<PutParams, "runId" | "threadId" | "epoch" | "batch">;
+  /** In the order in which they were made. */
+  puts: readonly StepRow[];
 }
 
 type Column = unknown[];
@@ -31,7 +35,10 @@ const eventColumns = 6;
 const partColumns = 3;
 
 /** Parts that an item sends. */
-export const partsOf = ({ put, batch }: GroupItem): Part[] => [...(put?.parts ?? []), ...batch.parts];
+export const partsOf = ({ puts, batch }: GroupItem): Part[] => [
+  ...puts.flatMap(({ parts }) => parts),
+  ...batch.parts,
+];
 
 function partValues(items: readonly GroupItem[]): unknown[] {
   const parts = columns(partColumns);
@@ -49,10 +56,9 @@ function groupValues(items: readonly GroupItem[]): unknown[] {
   const events = columns(eventColumns);
   items.forEach((item, n) => {
     push(holders, [n, item.runId, item.threadId, item.epoch]);
-    if (item.put !== undefined) {
-      const { ns, checkpointId, parentId, checkpoint, metadata } = item.put;
+    for (const { ns, checkpointId, parentId, checkpoint, metadata, blobs: values } of item.puts) {
       push(checkpoints, [n, ns, checkpointId, parentId, checkpoint, metadata]);
-      for (const { channel, version, type, blob } of item.put.blobs)
+      for (const { channel, version, type, blob } of values)
         push(blobs, [n, ns, channel, version, type, blob === null ? null : asBuffer(blob)]);
     }
     for (const w of item.writes) {
@@ -87,8 +93,10 @@ with lease as materialized (
   insert into public.checkpoints
          (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata, run_id, epoch)
   select lease.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.checkpoint, c.metadata, lease.run_id, lease.epoch
-    from unnest($6::int[], $7::text[], $8::text[], $9::text[], $10::jsonb[], $11::jsonb[])
-         as c (item, ns, checkpoint_id, parent_id, checkpoint, metadata) join lease using (item)
+    from unnest($6::int[], $7::text[], $8::text[], $9::text[], $10::jsonb[], $11::jsonb[]) with ordinality
+         as c (item, ns, checkpoint_id, parent_id, checkpoint, metadata, n) join lease using (item)
+   -- Their seq is given in this order; the latest of a thread is the one with the greatest.
+   order by c.n
   on conflict (thread_id, checkpoint_ns, checkpoint_id)
   do update set checkpoint = excluded.checkpoint, metadata = excluded.metadata
 ), w as (
