@@ -22,12 +22,16 @@ const names: ReadonlySet<string> = new Set([
   "status",
 ]);
 const nestingMax = 16;
+/** Keys that JSON.stringify, or `toWire`, heeds. */
+const withMeaning: ReadonlySet<string> = new Set(["toJSON", "langgraph_auth_user"]);
 
 /** A message as clients are shown it. LangChain's own way to it takes five times as long, which counts in long conversations. */
-export function plainMessage(message: BaseMessage): Record<string, unknown> {
-  const { data } = isSimple(message) ? { data: fieldsOf(message) } : message.toDict();
-  return { ...data, type: message.getType() };
-}
+export const plainMessage = (message: BaseMessage): Record<string, unknown> =>
+  simpleMessage(message) ?? { ...message.toDict().data, type: message.getType() };
+
+/** The same, where nothing in it must be looked at by itself on its way to JSON. */
+export const simpleMessage = (message: BaseMessage): Record<string, unknown> | undefined =>
+  isSimple(message) ? { ...fieldsOf(message), type: message.getType() } : undefined;
 
 function fieldsOf(message: BaseMessage): Record<string, unknown> {
   const told = message as unknown as Record<string, unknown>;
@@ -47,13 +51,14 @@ function isSimple(message: BaseMessage): boolean {
   );
 }
 
-/** Data in which LangChain escapes nothing, for nothing in it looks like what it has written itself. */
+/** Data that JSON has a form for, and in which LangChain escapes nothing, for nothing in it looks like what it has written itself. */
 function isPlain(value: unknown, depth: number): boolean {
-  if (value === null || typeof value !== "object") return typeof value !== "function";
+  if (value === null || typeof value !== "object")
+    return typeof value !== "function" && typeof value !== "bigint";
   if (depth === 0) return false;
   if (Array.isArray(value)) return value.every((item) => isPlain(item, depth - 1));
   if (Object.getPrototypeOf(value) !== Object.prototype) return false;
   return Object.entries(value).every(
-    ([key, item]) => !key.includes("lc") && key !== "toJSON" && isPlain(item, depth - 1),
+    ([key, item]) => !key.includes("lc") && !withMeaning.has(key) && isPlain(item, depth - 1),
   );
 }

@@ -1,6 +1,6 @@
 import { BaseMessage } from "@langchain/core/messages";
 import { isUserOfRun } from "../domain/caller.ts";
-import { plainMessage } from "./wire-message.ts";
+import { plainMessage, simpleMessage } from "./wire-message.ts";
 
 /**
  * JSON text as the Agent Server's clients expect it: messages flat with their type, dates in ISO, a BigInt as text,
@@ -8,16 +8,49 @@ import { plainMessage } from "./wire-message.ts";
  * `withoutUser`.
  */
 export function toWire(value: unknown): string {
-  return JSON.stringify(
-    value === undefined ? null : value,
-    function replace(this: unknown, key: string, shown: unknown) {
-      // JSON.stringify has called toJSON already; the original is still on the holder.
-      const holder = this as Record<string, unknown>;
-      if (isUserOfRun(holder, key)) return undefined;
-      const original = holder[key];
-      return flatten(original, shown);
-    },
-  );
+  if (!isPlainObject(value) || !Object.values(value).some(isListOfMessages)) return textOf(value) ?? "null";
+  const fields: string[] = [];
+  for (const [key, field] of Object.entries(value)) {
+    if (isUserOfRun(value, key)) continue;
+    const text = (isListOfMessages(field) ? textOfMessages(field) : undefined) ?? textOf(field);
+    if (text !== undefined) fields.push(`${JSON.stringify(key)}:${text}`);
+  }
+  return `{${fields.join(",")}}`;
+}
+
+const isPlainObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" &&
+  value !== null &&
+  Object.getPrototypeOf(value) === Object.prototype &&
+  !("toJSON" in value);
+
+/** One that begins with a message. */
+const isListOfMessages = (value: unknown): value is unknown[] =>
+  Array.isArray(value) && BaseMessage.isInstance(value[0]);
+
+/**
+ * Most of a long state are messages, and to ask for each of their fields what it is takes most of the time. Undefined
+ * where that has to be asked.
+ */
+function textOfMessages(list: unknown[]): string | undefined {
+  const plain: unknown[] = [];
+  for (const item of list) {
+    const message = BaseMessage.isInstance(item) ? simpleMessage(item) : undefined;
+    if (message === undefined) return undefined;
+    plain.push(message);
+  }
+  return JSON.stringify(plain);
+}
+
+/** Undefined for what JSON has no form for. */
+function textOf(value: unknown): string | undefined {
+  return JSON.stringify(value, function replace(this: unknown, key: string, shown: unknown) {
+    // JSON.stringify has called toJSON already; the original is still on the holder.
+    const holder = this as Record<string, unknown>;
+    if (isUserOfRun(holder, key)) return undefined;
+    const original = holder[key];
+    return flatten(original, shown);
+  });
 }
 
 function flatten(original: unknown, shown: unknown): unknown {

@@ -61,3 +61,49 @@ describe("a message on the wire", () => {
     expect(JSON.parse(toWire({ messages: [message, "x"] }))).toEqual({ messages: [shown, "x"] });
   });
 });
+
+describe("a state with messages on the wire", () => {
+  const message = new HumanMessage({ content: "hello", id: "1" });
+  const shown = { content: "hello", additional_kwargs: {}, response_metadata: {}, id: "1", type: "human" };
+  const parsed = (value: unknown): unknown => JSON.parse(toWire(value));
+
+  it("shows what lies beside them as it does without them", () => {
+    const beside = {
+      when: new Date(0),
+      big: 7n,
+      map: new Map([["a", 1]]),
+      set: new Set([1]),
+      nothing: null,
+      left: undefined,
+      deep: { messages: [message] },
+      'a "key"': [new Date(0), message],
+      empty: [],
+    };
+    const alone = parsed(beside) as object;
+    expect(parsed({ messages: [message], ...beside })).toEqual({ messages: [shown], ...alone });
+    expect(parsed({ ...beside, messages: [message] })).not.toHaveProperty("left");
+  });
+
+  it("shows a list as long as it is, whatever lies between its messages", () => {
+    const list: unknown[] = [message, undefined, () => 1, new Date(0), { at: new Date(0) }, 1n];
+    list.length = 7;
+    const others = [null, null, "1970-01-01T00:00:00.000Z", { at: "1970-01-01T00:00:00.000Z" }, "1", null];
+    expect(parsed({ messages: list })).toEqual({ messages: [shown, ...others] });
+    expect(parsed(list)).toEqual([shown, ...others]);
+  });
+
+  it("shows no user of the run, at no depth, and what its own toJSON says", () => {
+    const user = { langgraph_auth_user: { token: "secret" }, langgraph_auth_user_id: "ann" };
+    const talking = new HumanMessage({ content: "x", additional_kwargs: user });
+    for (const value of [
+      { messages: [message], ...user },
+      { messages: [message], config: { configurable: user } },
+      { messages: [talking] },
+      { messages: [message, { user }] },
+    ])
+      expect(toWire(value)).not.toContain("secret");
+    expect(parsed({ messages: [message], toJSON: () => ({ own: true }) })).toEqual({ own: true });
+    const big = new HumanMessage({ content: "x", additional_kwargs: { amount: 7n } as never });
+    expect(parsed({ messages: [big] })).toMatchObject({ messages: [{ additional_kwargs: { amount: "7" } }] });
+  });
+});
