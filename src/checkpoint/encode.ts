@@ -13,12 +13,21 @@ export const tag = "$hf";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** A JSON tree that `decode` reads back equal. Throws UnstorableValue with the path of the first value it cannot keep. */
-export function encode(value: unknown): Json {
-  return walk(value, "$", 0, new Set());
+/** An object on the way to the value that is looked at. */
+interface Place {
+  value: object;
+  /** Its key or index in the object above it. */
+  name: string | number;
+  above: Place | undefined;
+  depth: number;
 }
 
-function walk(value: unknown, path: string, depth: number, above: Set<object>): Json {
+/** A JSON tree that `decode` reads back equal. Throws UnstorableValue with the path of the first value it cannot keep. */
+export function encode(value: unknown): Json {
+  return walk(value, "$", undefined);
+}
+
+function walk(value: unknown, name: string | number, above: Place | undefined): Json {
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -32,26 +41,33 @@ function walk(value: unknown, path: string, depth: number, above: Set<object>): 
       return { [tag]: "bigint", v: value.toString() };
     case "function":
     case "symbol":
-      throw new UnstorableValue(path, `a ${typeof value} cannot be stored`);
+      throw new UnstorableValue(pathOf(name, above), `a ${typeof value} cannot be stored`);
     case "object":
       break;
   }
   if (value === null) return null;
-  if (depth >= depthMax) throw new UnstorableValue(path, `deeper than ${depthMax} levels`);
-  if (above.has(value)) throw new UnstorableValue(path, "a cycle cannot be stored");
-  above.add(value);
-  const encoded = fromObject(value, path, (child, name) => walk(child, `${path}${name}`, depth + 1, above));
-  above.delete(value);
-  return encoded;
+  const depth = above === undefined ? 0 : above.depth + 1;
+  if (depth >= depthMax) throw new UnstorableValue(pathOf(name, above), `deeper than ${depthMax} levels`);
+  for (let place = above; place !== undefined; place = place.above)
+    if (place.value === value) throw new UnstorableValue(pathOf(name, above), "a cycle cannot be stored");
+  const place = { value, name, above, depth };
+  return fromObject(value, place, (child, key) => walk(child, key, place));
 }
 
-type Child = (value: unknown, name: string) => Json;
+/** Put together only where it has to be told: most values can be kept. */
+function pathOf(name: string | number, above: Place | undefined): string {
+  if (above === undefined) return String(name);
+  const own = typeof name === "number" ? `[${name}]` : name.startsWith("<") ? name : `.${name}`;
+  return `${pathOf(above.name, above.above)}${own}`;
+}
 
-function fromObject(value: object, path: string, child: Child): Json {
-  if (Array.isArray(value)) return Array.from(value, (item, n) => child(item, `[${n}]`));
+type Child = (value: unknown, name: string | number) => Json;
+
+function fromObject(value: object, place: Place, child: Child): Json {
+  if (Array.isArray(value)) return Array.from(value, child);
   const prototype = Object.getPrototypeOf(value);
   if (prototype === null || prototype === Object.prototype) return fromPlain(value, child);
-  const builtin = fromBuiltin(value, path, child);
+  const builtin = fromBuiltin(value, place, child);
   if (builtin !== undefined) return builtin;
   const name = classNameOf(value);
   if (name !== undefined) return { [tag]: "lc", c: name, v: fromPlain(fieldsOf(value), child) };
@@ -59,7 +75,7 @@ function fromObject(value: object, path: string, child: Child): Json {
   // Classes of another realm (vm contexts, test runners) have their own Object.prototype.
   if (className === "Object") return fromPlain(value, child);
   throw new UnstorableValue(
-    path,
+    pathOf(place.name, place.above),
     `an instance of ${className} cannot be stored: keep plain data in the state`,
   );
 }
@@ -67,13 +83,13 @@ function fromObject(value: object, path: string, child: Child): Json {
 function fromPlain(value: object, child: Child): Json {
   const entries = Object.entries(value);
   const wrap = Object.hasOwn(value, tag) || Object.hasOwn(value, "__proto__");
-  if (wrap) return { [tag]: "object", v: entries.map(([key, item]) => [key, child(item, `.${key}`)]) };
+  if (wrap) return { [tag]: "object", v: entries.map(([key, item]) => [key, child(item, key)]) };
   const plain: Record<string, Json> = {};
-  for (const [key, item] of entries) plain[key] = child(item, `.${key}`);
+  for (const [key, item] of entries) plain[key] = child(item, key);
   return plain;
 }
 
-function fromBuiltin(value: object, path: string, child: Child): Json | undefined {
+function fromBuiltin(value: object, place: Place, child: Child): Json | undefined {
   if (value instanceof Date)
     return { [tag]: "date", v: Number.isNaN(value.getTime()) ? null : value.toISOString() };
   if (value instanceof Map) {
@@ -92,20 +108,23 @@ function fromBuiltin(value: object, path: string, child: Child): Json | undefine
     value instanceof Promise ||
     value instanceof WeakMap
   ) {
-    throw new UnstorableValue(path, `a ${value.constructor.name} cannot be stored`);
+    throw new UnstorableValue(
+      pathOf(place.name, place.above),
+      `a ${value.constructor.name} cannot be stored`,
+    );
   }
   if (value instanceof Error) return fromError(value, child);
-  if (value instanceof Send) return { [tag]: "send", node: value.node, v: child(value.args, ".args") };
+  if (value instanceof Send) return { [tag]: "send", node: value.node, v: child(value.args, "args") };
   if (isDeltaSnapshot(value))
-    return { [tag]: "delta", v: child((value as { value: unknown }).value, ".value") };
+    return { [tag]: "delta", v: child((value as { value: unknown }).value, "value") };
   const { lg_name: name } = value as { lg_name?: string };
-  if (name === "Overwrite") return { __overwrite__: child((value as { value: unknown }).value, ".value") };
+  if (name === "Overwrite") return { __overwrite__: child((value as { value: unknown }).value, "value") };
   return undefined;
 }
 
 function fromError(error: Error, child: Child): Json {
   const encoded: Record<string, Json> = { [tag]: "error", name: error.name, message: error.message };
   if (error.stack !== undefined) encoded.stack = error.stack;
-  if (error.cause !== undefined) encoded.cause = child(error.cause, ".cause");
+  if (error.cause !== undefined) encoded.cause = child(error.cause, "cause");
   return encoded;
 }

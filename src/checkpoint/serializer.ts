@@ -5,9 +5,13 @@ import { decode } from "./decode.ts";
 import { encode, valueBytesMax } from "./encode.ts";
 import { decodeStock } from "./stock-format.ts";
 
+/** In UTF-8, of one UTF-16 code unit. */
+const bytesPerCharMax = 3;
+
 /** A value in our own form. Throws UnstorableValue. */
 export function dumpText(value: unknown): string {
   const text = JSON.stringify(encode(value));
+  if (text.length * bytesPerCharMax <= valueBytesMax) return text;
   const bytes = Buffer.byteLength(text, "utf8");
   if (bytes > valueBytesMax)
     throw new UnstorableValue("$", `${bytes} bytes, more than the ${valueBytesMax} a value may have`);
