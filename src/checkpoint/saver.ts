@@ -2,6 +2,7 @@
 // nothing about runs. Read next: reader.ts for how it loads, src/db/queries/checkpoint-writes.ts for the statements,
 // serializer.ts for the values.
 import type { RunnableConfig } from "@langchain/core/runnables";
+import { START } from "@langchain/langgraph";
 import {
   type ChannelVersions,
   type Checkpoint,
@@ -130,7 +131,9 @@ export class FencedSaver extends ReadingSaver {
     this.#written.add(ns);
     await failpoint("checkpoint.before_commit");
     this.#own.leave(ns);
-    if (this.#inputWaits && ns === "" && metadata.source === "input") this.#riders.holdInput(step);
+    // A command's update is an "input", too, but has no value for START: nodes run on it at once.
+    const isInput = metadata.source === "input" && Object.hasOwn(newVersions, START);
+    if (this.#inputWaits && isInput && ns === "") this.#riders.holdInput(step);
     else await this.#commitStep(holder, step);
     return { configurable: { thread_id: threadId, checkpoint_ns: ns, checkpoint_id: checkpoint.id } };
   }

@@ -182,7 +182,7 @@ describe("the checkpoint of an input", () => {
       .addEdge(START, "a")
       .compile({ checkpointer: saver });
   const put = (saver: FencedSaver, run: RunRow, source: "input" | "loop", id: string) =>
-    saver.put(at(run), { ...checkpoint, id }, { source, step: -1, parents: {} }, {});
+    saver.put(at(run), { ...checkpoint, id }, { source, step: -1, parents: {} }, { [START]: 1 });
   const storedIds = async (db: Database, run: RunRow): Promise<unknown[]> => {
     const text = "select checkpoint_id as id from public.checkpoints where thread_id = $1 order by seq";
     return (await db.query({ text, values: [run.thread_id] })).rows.map(({ id }) => id);
@@ -259,11 +259,16 @@ describe("the checkpoint of an input", () => {
     expect(await storedIds(db, run)).toEqual(["c1", "c2"]);
   });
 
-  it("of a subgraph, and where the step behind it runs code of the team's, goes at once", async () => {
+  it("of a subgraph, of a command, and where the step behind it runs code of the team's, goes at once", async () => {
     const { saver, carried, run } = await leased({ inputWaits: true });
     const inside = { configurable: { ...at(run).configurable, checkpoint_ns: "child:1" } };
-    await saver.put(inside, checkpoint, { source: "input", step: -1, parents: {} }, {});
-    expect(carried).toEqual([{ checkpoints: 1, writes: 0 }]);
+    const metadata = { source: "input", step: -1, parents: {} } as const;
+    await saver.put(inside, checkpoint, metadata, { [START]: 1 });
+    await saver.put(at(run), checkpoint, metadata, { log: 1, "branch:to:a": 1 });
+    expect(carried).toEqual([
+      { checkpoints: 1, writes: 0 },
+      { checkpoints: 1, writes: 0 },
+    ]);
     const { saver: other, carried: sent, config } = await leased();
     await graphOf(other).invoke({ log: [] }, config);
     expect(sent.map(({ checkpoints }) => checkpoints).filter((count) => count > 0)).toEqual([1, 1, 1]);
