@@ -57,7 +57,9 @@ function walk(value: unknown, name: string | number, above: Place | undefined): 
 /** Put together only where it has to be told: most values can be kept. */
 function pathOf(name: string | number, above: Place | undefined): string {
   if (above === undefined) return String(name);
-  const own = typeof name === "number" ? `[${name}]` : name.startsWith("<") ? name : `.${name}`;
+  const { value } = above;
+  const isMember = value instanceof Map || value instanceof Set;
+  const own = typeof name === "number" ? `[${name}]` : isMember ? name : `.${name}`;
   return `${pathOf(above.name, above.above)}${own}`;
 }
 

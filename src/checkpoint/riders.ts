@@ -29,7 +29,7 @@ export interface Aboard {
 export class Riders {
   readonly #sendAlone: () => Promise<void>;
   #waiting: Rider[] = [];
-  #steps: Step[] = [];
+  #input: Step | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /** `sendAlone` takes whoever waits and writes them; it tells them of its failures itself. */
@@ -37,9 +37,9 @@ export class Riders {
     this.#sendAlone = sendAlone;
   }
 
-  /** Whether an input waits. */
-  get holdsInput(): boolean {
-    return this.#steps.length > 0;
+  /** The one that waits. */
+  get input(): Step | undefined {
+    return this.#input;
   }
 
   wait(rows: readonly WriteRow[]): Promise<void> {
@@ -50,7 +50,7 @@ export class Riders {
   }
 
   holdInput(step: Step): void {
-    this.#steps.push(step);
+    this.#input = step;
     this.#goAloneAfter(inputWaitMillis);
   }
 
@@ -58,9 +58,11 @@ export class Riders {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const riders = this.#waiting.splice(0);
+    const steps = this.#input === undefined ? [] : [this.#input];
+    this.#input = undefined;
     return {
       rows: riders.flatMap(({ rows }) => rows),
-      steps: this.#steps.splice(0),
+      steps,
       committed: () => {
         for (const { resolve } of riders) resolve();
       },

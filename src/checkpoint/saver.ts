@@ -77,7 +77,7 @@ export class FencedSaver extends ReadingSaver {
   readonly #newThread: boolean;
   readonly #written = new Set<string>();
   readonly #own = new OwnCheckpoints();
-  /** The statement of an input that went alone, for who comes behind it. */
+  /** The statement of the input, for who comes behind it. */
   #input: Promise<void> = Promise.resolve();
 
   constructor(options: SaverOptions) {
@@ -126,21 +126,20 @@ export class FencedSaver extends ReadingSaver {
       metadata: { ...this.#metadata, ...metadata },
       versions: newVersions,
       serde: this.serde,
-      sending: this.#parts?.open(),
+      sending: this.#parts?.open(this.#riders.input?.sending),
     });
     this.#written.add(ns);
     await failpoint("checkpoint.before_commit");
-    this.#own.leave(ns);
     // A command's update is an "input", too, but has no value for START: nodes run on it at once.
     const isInput = metadata.source === "input" && Object.hasOwn(newVersions, START);
-    if (this.#inputWaits && isInput && ns === "") this.#riders.holdInput(step);
+    if (this.#inputWaits && isInput && ns === "") await this.#holdInput(step);
     else await this.#commitStep(holder, step);
     return { configurable: { thread_id: threadId, checkpoint_ns: ns, checkpoint_id: checkpoint.id } };
   }
 
   /** Sends an input's checkpoint whose step has not come. Throws what its statement failed with, also before. */
   async flush(): Promise<void> {
-    if (this.#riders.holdsInput) await this.#sendRiders();
+    if (this.#riders.input !== undefined) await this.#sendRiders();
     await this.#input;
   }
 
@@ -195,19 +194,28 @@ export class FencedSaver extends ReadingSaver {
     }
   }
 
+  async #holdInput(step: Step): Promise<void> {
+    await this.flush();
+    this.#own.leave(step.row.ns);
+    this.#riders.holdInput(step);
+  }
+
   /** A step's checkpoint, with the writes of its tasks and the input before it that are still on their way. */
   async #commitStep(holder: Owner, step: Step): Promise<void> {
     await this.#input;
+    this.#own.leave(step.row.ns);
     const aboard = this.#riders.take();
     const steps = [...aboard.steps, step];
+    const sent = this.#send("checkpoint", step.row.ns, (batch) => {
+      const { runId } = holder;
+      if (runId === null) return writes.putAsThread(this.on, { ...holder, ...step.row, batch });
+      if (this.#group === undefined) return writes.putAsRun(this.on, { ...holder, ...step.row, batch });
+      const puts = steps.map(({ row }) => row);
+      return this.#grouped({ ...holder, runId, puts, writes: aboard.rows, replace: false, batch });
+    });
+    if (aboard.steps.length > 0) this.#input = sent;
     try {
-      await this.#send("checkpoint", step.row.ns, (batch) => {
-        const { runId } = holder;
-        if (runId === null) return writes.putAsThread(this.on, { ...holder, ...step.row, batch });
-        if (this.#group === undefined) return writes.putAsRun(this.on, { ...holder, ...step.row, batch });
-        const puts = steps.map(({ row }) => row);
-        return this.#grouped({ ...holder, runId, puts, writes: aboard.rows, replace: false, batch });
-      });
+      await sent;
       aboard.committed();
     } catch (error) {
       aboard.failed(error);

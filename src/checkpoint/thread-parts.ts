@@ -42,9 +42,10 @@ export class KnownParts implements ThreadParts {
     this.texts = options.texts ?? new ThreadTexts(options.threadId);
   }
 
-  open(): Sending {
+  /** `before` travels in the same statement: its parts are not sent twice. */
+  open(before?: Sending): Sending {
     const parts: Part[] = [];
-    const taken = new Set<string>();
+    const taken = new Set<string>(before?.parts.map(({ hash }) => hash));
     return {
       parts,
       cut: async (kind, text) => {

@@ -87,7 +87,7 @@ async function attempt(deps: AttemptDeps, run: RunRow, signals: AttemptSignals):
   const version = registry.version(run.graph_id, opened);
   const own = { db, group, holder: holderOf(run), write: signals.write, metadata: metadataOf(run, version) };
   const newThread = isOfNewThread(run);
-  const inputWaits = handsInputOn(opened);
+  const inputWaits = handsInputOn(opened) && run.kwargs.command === undefined;
   const saver = new FencedSaver({
     ...own,
     newThread,
@@ -111,7 +111,7 @@ async function attempt(deps: AttemptDeps, run: RunRow, signals: AttemptSignals):
   let owesNothing = isFirstClaim(run);
   if (!prepared.alreadyStopped) {
     const consumption = { graph, run, signals, translator, prepared };
-    // Told to stop between the input and the step behind it, the attempt leaves it on the thread, if it still can.
+    // At a drain between the input and the step behind it. Where the attempt was aborted nothing is written any more.
     const { drained, calledEffects } = await consume(deps, consumption).finally(() =>
       saver.flush().catch(() => undefined),
     );

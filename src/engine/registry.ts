@@ -15,7 +15,7 @@ export type Graph = CompiledStateGraph<any, any, any, any, any, any>;
  * entrypoint of the functional API has all of its code in that step.
  */
 export const handsInputOn = ({ nodes, builder }: Graph): boolean =>
-  Object.hasOwn(nodes, START) && !Object.hasOwn(builder?.branches ?? {}, START);
+  Object.hasOwn(nodes, START) && builder !== undefined && !Object.hasOwn(builder.branches, START);
 
 const filesPerGraphMax = 200;
 interface Source {

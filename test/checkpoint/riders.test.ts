@@ -2,6 +2,7 @@ import { Annotation, START, StateGraph } from "@langchain/langgraph";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { GroupCommit } from "../../src/checkpoint/group-commit.ts";
 import { FencedSaver, type SaverOptions } from "../../src/checkpoint/saver.ts";
+import { KnownParts } from "../../src/checkpoint/thread-parts.ts";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { DatabaseAway } from "../../src/domain/errors.ts";
@@ -21,10 +22,15 @@ interface Carried {
 /** Positions of two columns in the statement's values. */
 const checkpointItems = 5;
 const writeItems = 17;
+const partData = 34;
 
 /** A saver of a claimed run; `carried` lists its statements, `before` may hold or fail the nth. */
 async function leased(
-  options: { before?: (nth: number) => Promise<void> } & Pick<SaverOptions, "write" | "inputWaits"> = {},
+  options: {
+    before?: (nth: number) => Promise<void>;
+    /** Takes how much of long values each statement carries; without it they are stored whole. */
+    sentChars?: number[];
+  } & Pick<SaverOptions, "write" | "inputWaits"> = {},
 ) {
   const test = await createTestDatabase();
   const db = openDatabase({ url: test.url, connectionsMax: 4 });
@@ -41,6 +47,8 @@ async function leased(
         checkpoints: (statement.values[checkpointItems] as unknown[]).length,
         writes: (statement.values[writeItems] as unknown[]).length,
       });
+      const parts = (statement.values[partData] ?? []) as string[];
+      options.sentChars?.push(parts.reduce((sum, data) => sum + data.length, 0));
       await options.before?.(carried.length);
       return db.query(statement);
     },
@@ -52,6 +60,9 @@ async function leased(
     group: new GroupCommit(watched),
     ...(options.write === undefined ? {} : { write: options.write }),
     inputWaits: options.inputWaits ?? false,
+    ...(options.sentChars === undefined
+      ? {}
+      : { parts: new KnownParts({ on: db, threadId, newThread: true }) }),
   });
   const config = { configurable: { thread_id: threadId }, durability: "sync" as const };
   return { db, run, saver, carried, config };
@@ -246,6 +257,37 @@ describe("the checkpoint of an input", () => {
     for (const end of behind) expect(end).toMatchObject({ reason: { message: "refused" } });
     expect(await storedIds(db, run)).toEqual([]);
     expect(await writesOf(db, run)).toEqual([]);
+  });
+
+  it("is not stored without the step behind it when one statement of both is refused", async () => {
+    const { saver, db, run } = await leased({ inputWaits: true });
+    await put(saver, run, "input", "c1");
+    const metadata = { source: "loop", step: 0, parents: {}, note: "\u0000" } as const;
+    await expect(saver.put(at(run), checkpoint, metadata, {})).rejects.toThrow();
+    expect(await storedIds(db, run)).toEqual([]);
+  });
+
+  it("is stored once where the answer to the statement of both was lost", async () => {
+    const { saver, db, run, config } = await leased({
+      inputWaits: true,
+      async write(_, statement) {
+        await statement();
+        return statement();
+      },
+    });
+    expect(await graphOf(saver).invoke({ log: ["in"] }, config)).toEqual({ log: ["in", "a"] });
+    expect(await storedIds(db, run)).toHaveLength(3);
+  });
+
+  it("that is long is not sent a second time by the step that hands it on", async () => {
+    const sentChars: number[] = [];
+    const { saver, config } = await leased({ inputWaits: true, sentChars });
+    const input = Array.from({ length: 10_000 }, (_, n) => `word ${n} `).join("");
+    await graphOf(saver).invoke({ log: [input] }, config);
+    const [first = 0, second = 0] = sentChars;
+    expect(first).toBeGreaterThan(input.length * 0.9);
+    expect(first).toBeLessThan(input.length * 1.3);
+    expect(second).toBeLessThan(input.length * 0.1);
   });
 
   it("is there before an error of the step behind it, and before anybody reads", async () => {

@@ -289,6 +289,8 @@ describe("values", () => {
     ["a cycle", { c: cycle }, "$.c.self"],
     ["20,000 levels", deep, "deeper than 256"],
     ["a promise", { p: Promise.resolve(1) }, "$.p"],
+    ["what lies in a map and a set", new Map([["k", new Set([1, () => 1])]]), "$<value 0><item 1>"],
+    ["what lies under a key with a bracket", { "<key 0>": () => 1 }, "$.<key 0>"],
   ];
   it.each(refused)("7: are refused with their path: %s", async (_, value, path) => {
     await expect(strictSerializer.dumpsTyped(value)).rejects.toThrow(path);
