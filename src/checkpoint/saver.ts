@@ -58,6 +58,8 @@ export class StepRefused extends Error {
 
 export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect" | "journal" | "store" | "read";
 
+const placeOf = (ns: unknown, checkpointId: string): string => `${ns ?? ""} ${checkpointId}`;
+
 /** The task that writes, and the checkpoint it runs on. */
 export type WriteTarget = Pick<writes.WriteRow, "ns" | "checkpointId" | "taskId">;
 
@@ -77,6 +79,8 @@ export class FencedSaver extends ReadingSaver {
   readonly #newThread: boolean;
   readonly #written = new Set<string>();
   readonly #own = new OwnCheckpoints();
+  /** The statements of checkpoints, by namespace and id. */
+  readonly #underWay = new Map<string, Promise<unknown>>();
   /** The statement of the input, for who comes behind it. */
   #input: Promise<void> = Promise.resolve();
 
@@ -107,6 +111,23 @@ export class FencedSaver extends ReadingSaver {
   }
 
   override async put(
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<RunnableConfig> {
+    const place = placeOf(config.configurable?.checkpoint_ns, checkpoint.id);
+    const put = this.#put(config, checkpoint, metadata, newVersions);
+    this.#underWay.set(place, put);
+    return put.finally(() => this.#underWay.delete(place));
+  }
+
+  /** When a checkpoint that is on its way is stored, or has failed: LangGraph does not wait for a run's first one. */
+  async settled(ns: string, checkpointId: string): Promise<void> {
+    await this.#underWay.get(placeOf(ns, checkpointId))?.catch(() => undefined);
+  }
+
+  async #put(
     config: RunnableConfig,
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,

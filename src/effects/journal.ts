@@ -48,6 +48,8 @@ interface Deps {
   run: RunRow;
   /** Repeats a statement while the database is away; ends the attempt when the lease is gone. */
   write: <T>(statement: () => Promise<T>) => Promise<T>;
+  /** When a checkpoint that is on its way is stored, or has failed. */
+  settled: (ns: string, checkpointId: string) => Promise<void>;
 }
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
@@ -72,7 +74,7 @@ function openPositions(): (place: TaskPlace, digest: string) => Position {
 }
 
 /** The journal of one attempt. */
-export function openJournal({ db, run, write }: Deps): ModelJournal {
+export function openJournal({ db, run, write, settled }: Deps): ModelJournal {
   const next = openPositions();
   const lease = { runId: run.run_id, threadId: run.thread_id, epoch: run.epoch };
   // Who forks from a checkpoint wants another answer than the one that is there.
@@ -81,6 +83,7 @@ export function openJournal({ db, run, write }: Deps): ModelJournal {
     async open(place, request) {
       const { nth, free } = next(place, sha256(request));
       const { ns, id: checkpointId } = place.checkpoint;
+      await settled(ns, checkpointId);
       const persisted = await calls.checkpointStored(db, { threadId: run.thread_id, ns, checkpointId });
       // In a subgraph without a checkpointer task ids do not last: its requests are counted, its answers not reused.
       const told =

@@ -100,8 +100,8 @@ async function attempt(deps: AttemptDeps, run: RunRow, signals: AttemptSignals):
   await announce({ db, graph, events: signals.events }, run);
   if (!isFirstClaim(run)) await goOnWithChangedGraph({ graph, saver, version }, run);
   if (await meetsAnother(deps, run, version)) {
-    const { config } = invocationOf(deps, { graph, run, signals, fork: {} });
     const probe = new FencedSaver({ ...own, noSteps: true });
+    const { config } = invocationOf(deps, { graph, saver: probe, run, signals, fork: {} });
     await meetChangedGraph({ db, graph, saver: probe, config }, run);
   }
   const write = <T>(statement: () => Promise<T>): Promise<T> => signals.write("input", statement);
@@ -110,7 +110,7 @@ async function attempt(deps: AttemptDeps, run: RunRow, signals: AttemptSignals):
   const translator = translatorOf(deps, run, signals.events);
   let owesNothing = isFirstClaim(run);
   if (!prepared.alreadyStopped) {
-    const consumption = { graph, run, signals, translator, prepared };
+    const consumption = { graph, saver, run, signals, translator, prepared };
     // At a drain between the input and the step behind it. Where the attempt was aborted nothing is written any more.
     const { drained, calledEffects } = await consume(deps, consumption).finally(() =>
       saver.flush().catch(() => undefined),
@@ -197,6 +197,7 @@ function translatorOf({ log, metrics }: AttemptDeps, run: RunRow, events: RunEve
 
 interface Consumption {
   graph: Graph;
+  saver: FencedSaver;
   run: RunRow;
   signals: AttemptSignals;
   translator: GraphStream;
@@ -206,10 +207,10 @@ interface Consumption {
 /** Reads the graph's stream to its end, or to the step boundary at which it drained. */
 async function consume(
   deps: AttemptDeps,
-  { graph, run, signals, translator, prepared }: Consumption,
+  { graph, saver, run, signals, translator, prepared }: Consumption,
 ): Promise<{ drained: boolean; calledEffects: boolean }> {
   const { kwargs } = run;
-  const { config, effects } = invocationOf(deps, { graph, run, signals, fork: prepared.fork });
+  const { config, effects } = invocationOf(deps, { graph, saver, run, signals, fork: prepared.fork });
   const before = kwargs.interrupt_before;
   const after = kwargs.interrupt_after;
   try {
@@ -231,9 +232,11 @@ async function consume(
   }
 }
 
-type Invocation = Pick<Consumption, "graph" | "run" | "signals"> & { fork: Record<string, unknown> };
+type Invocation = Pick<Consumption, "graph" | "saver" | "run" | "signals"> & {
+  fork: Record<string, unknown>;
+};
 
-function invocationOf(deps: AttemptDeps, { graph, run, signals, fork }: Invocation) {
+function invocationOf(deps: AttemptDeps, { graph, saver, run, signals, fork }: Invocation) {
   const effects = openEffects({
     db: deps.db,
     metrics: deps.metrics,
@@ -242,7 +245,9 @@ function invocationOf(deps: AttemptDeps, { graph, run, signals, fork }: Invocati
     abort: signals.abort,
   });
   const { tracing } = deps;
-  const models = openModels({ ...deps, run, signal: signals.signal, write: signals.write });
+  const { signal, write } = signals;
+  const settled = (ns: string, checkpointId: string) => saver.settled(ns, checkpointId);
+  const models = openModels({ ...deps, run, signal, write, settled });
   const config = graphConfig({ run, graph, fork, effects, models, tracing });
-  return { effects, config: { ...config, signal: signals.signal } };
+  return { effects, config: { ...config, signal } };
 }

@@ -42,14 +42,16 @@ interface Deps {
   slots: Slots;
   signal: AbortSignal;
   write: <T>(kind: "journal" | "read", statement: () => Promise<T>) => Promise<T>;
+  /** When a checkpoint that is on its way is stored, or has failed. */
+  settled: (ns: string, checkpointId: string) => Promise<void>;
 }
 
 /** The runtime of one attempt. */
-export function openModels({ db, run, log, metrics, slots, signal, write }: Deps): ModelRuntime {
+export function openModels({ db, run, log, metrics, slots, signal, write, settled }: Deps): ModelRuntime {
   const ids = { run_id: run.run_id, thread_id: run.thread_id, graph: run.graph_id };
   const counted = { metrics, graphId: run.graph_id };
   return {
-    journal: openJournal({ db, run, write: (statement) => write("journal", statement) }),
+    journal: openJournal({ db, run, settled, write: (statement) => write("journal", statement) }),
     breaker: sharedBreaker({ db, log, read: (statement) => write("read", statement) }),
     slots,
     signal,

@@ -1,7 +1,8 @@
-import { Annotation, StateGraph } from "@langchain/langgraph";
-import { expect, it, onTestFinished } from "vitest";
+import { Annotation, entrypoint, StateGraph } from "@langchain/langgraph";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
 import type { RunWithOutput } from "../../src/db/queries/rows.ts";
+import type { RunKwargs } from "../../src/domain/run.ts";
 import { chatModel } from "../../src/models/chat-model.ts";
 import type { DurableChatModel } from "../../src/models/durable-model.ts";
 import { extractJson } from "../../src/models/structured.ts";
@@ -101,3 +102,45 @@ it("a cancelled run ends its model calls also where the node gave them a signal 
   await ended.given;
   expect((await untilEnded(runtime, run.run_id)).status).toBe("interrupted");
 }, 15_000);
+
+describe("an answer in the first step of a run is paid once", () => {
+  /** A graph whose step fails once after the model has answered. */
+  async function failingOnce(graphOf: (ask: () => Promise<string>) => unknown) {
+    const server = await serverWith([say("paid once"), say("paid twice")]);
+    let executions = 0;
+    const runtime = await runtimeWith(
+      graphOf(async () => {
+        const { text } = await modelOf(server).invoke("hi");
+        executions += 1;
+        if (executions === 1) throw Object.assign(new Error("later"), { name: "Transient" });
+        return text;
+      }),
+    );
+    runFast(runtime);
+    return { runtime, server };
+  }
+
+  it.each<[string, (ask: () => Promise<string>) => unknown, RunKwargs]>([
+    [
+      "that an entrypoint of the functional API takes",
+      (ask) => entrypoint("talk", async () => ({ said: await ask() })),
+      { input: {}, stream_mode: ["values"] },
+    ],
+    ["that a command goes to", asking, { command: { goto: "ask" }, stream_mode: ["values"] }],
+    [
+      "in which a conditional entry asks",
+      (ask) =>
+        new StateGraph(State)
+          .addNode("done", () => ({ said: "paid once" }))
+          .addConditionalEdges("__start__", async () => ((await ask()) === "paid once" ? "done" : "__end__"))
+          .compile(),
+      { input: {}, stream_mode: ["values"] },
+    ],
+  ])("%s", async (_, graphOf, kwargs) => {
+    const { runtime, server } = await failingOnce(graphOf);
+    const run = await accepted(runtime, { kwargs });
+    runtime.work({ pollMillis: 20 });
+    expect(said(await untilEnded(runtime, run.run_id))).toBe("paid once");
+    expect(server.requests).toHaveLength(1);
+  });
+});

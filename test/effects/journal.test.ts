@@ -254,7 +254,7 @@ describe("a crash", () => {
 it("an answer that comes after the lease was lost is refused, and so is the next request", async () => {
   const { db } = await runtimeWith(asking(async () => ""));
   const run = await makeRun(db, "running");
-  const journal = openJournal({ db, run, write: (statement) => statement() });
+  const journal = openJournal({ db, run, settled: async () => undefined, write: (statement) => statement() });
   const place = { taskId: "task", execution: 1, checkpoint: { ns: "", id: "none" }, rootTaskId: "task" };
   const call = await journal.open(place, "a request");
   await call.ask("m", undefined);
