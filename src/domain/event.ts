@@ -7,6 +7,9 @@ export interface PendingEvent {
   step: number | null;
 }
 
+/** The number of `metadata`, which the statement of a run's first claim stores: that run has begun. */
+export const announcementSeq = 0;
+
 /** Events that travel in the next statement of the lease holder. Release it exactly once. */
 export interface EventBatch {
   firstSeq: number;

@@ -2,6 +2,7 @@ import type { Database } from "../db/pool.ts";
 import { openMessages } from "../db/queries/protocol.ts";
 import type { RunRow } from "../db/queries/rows.ts";
 import type { RunEvents } from "../domain/event.ts";
+import { isFirstClaim } from "../domain/run.ts";
 import { protocolState } from "./protocol-state.ts";
 import type { Graph } from "./registry.ts";
 import { toPlain, toWire } from "./wire.ts";
@@ -12,12 +13,13 @@ interface Stage {
   events: RunEvents;
 }
 
-/** Every attempt's stream starts with its number; a later one repeats the stored values, so that a client can drop
- * the tokens of the step that was cut off. */
+/** Every attempt's stream starts with its number. The first one's is stored by its claim; a later one repeats the stored
+ * values behind it, so that a client can drop the tokens of the step that was cut off. */
 export async function announce({ db, graph, events }: Stage, run: RunRow): Promise<void> {
+  if (isFirstClaim(run)) return;
   events.ready({ event: "metadata", data: toWire({ run_id: run.run_id, attempt: run.attempt }), step: null });
   const protocol = run.kwargs.stream_protocol === "v2";
-  if (protocol ? run.epoch === run.first_epoch : run.attempt <= 1) return;
+  if (!protocol && run.attempt <= 1) return;
   if (protocol) await closeMessages({ db, events }, run);
   if (!run.kwargs.stream_mode.includes("values")) return;
   const { values, createdAt } = await graph.getState({ configurable: { thread_id: run.thread_id } });

@@ -6,6 +6,7 @@ import { type CompensationDeps, compensateEffect } from "../effects/compensation
 import { declarationOf } from "../effects/declared.ts";
 import { declarationsOf } from "../nodes/tool-declaration.ts";
 import { failpoint } from "../observe/failpoint.ts";
+import { announce } from "./announce.ts";
 import type { AttemptDeps, AttemptEnd, AttemptSignals } from "./attempt.ts";
 import { toWire } from "./wire.ts";
 
@@ -24,7 +25,7 @@ export async function runCompensation(
   // Its tools and its modules declare how their effects are undone; a graph made by a function declares more then.
   const graph = await registry.open(run.graph_id, { configurable: run.kwargs.config?.configurable ?? {} });
   const declared = declarationsOf(graph);
-  events.ready({ event: "metadata", data: toWire({ run_id: run.run_id, attempt: run.attempt }), step: null });
+  await announce({ db, graph, events }, run);
   const deps: CompensationDeps = { db, run, signal, write: (statement) => write("effect", statement) };
   const work = { runId: run.compensates ?? "", threadId: run.thread_id };
   for (let n = 0; n < stepsMax; n++) {

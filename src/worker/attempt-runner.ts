@@ -8,9 +8,10 @@ import { attemptRecorded } from "../db/queries/settle.ts";
 import { one } from "../db/query.ts";
 import { isDatabaseAway } from "../domain/classify.ts";
 import { Cancelled, LeaseLost } from "../domain/errors.ts";
+import { announcementSeq } from "../domain/event.ts";
 import type { Outcome, ThreadView } from "../domain/outcome.ts";
 import { decide, retryPolicy } from "../domain/retry.ts";
-import { type CancelAction, isOfNewThread } from "../domain/run.ts";
+import { type CancelAction, isFirstClaim, isOfNewThread } from "../domain/run.ts";
 import { type AttemptEnd, runAttempt } from "../engine/attempt.ts";
 import { runCompensation } from "../engine/compensation.ts";
 import { tellDead } from "../observe/dead.ts";
@@ -115,10 +116,10 @@ export class AttemptRunner {
     let events: EventWriter | undefined;
     try {
       if (this.#cancelRequested !== null) throw new Cancelled("cancelled before it began");
-      // Nobody has written events of a run before its first claim.
-      const first = run.epoch === run.first_epoch;
+      const first = isFirstClaim(run);
+      if (first) bus.publish("events", run.run_id);
       const last = first
-        ? -1
+        ? announcementSeq
         : (one(await this.#repeat(() => lastSeq(db, { runId: run.run_id }), this.#abort.signal)) ?? -1);
       const write = <T>(statement: () => Promise<T>): Promise<T> => this.#write("event", statement);
       const onError = (error: unknown): void => this.abort(error as Error);

@@ -110,8 +110,9 @@ describe("runs that end well while others are being settled", () => {
       ]);
       const events = "select seq, event from holdfast.run_events where run_id = $1 order by seq";
       expect(await rowsOf({ db }, events, run.run_id)).toEqual([
-        { seq: 0, event: "values" },
-        { seq: 1, event: "end" },
+        { seq: 0, event: "metadata" },
+        { seq: 1, event: "values" },
+        { seq: 2, event: "end" },
       ]);
     }
   });
@@ -193,9 +194,8 @@ describe("of several runs that are settled together", () => {
       "running",
       "success",
     ]);
-    expect(await rowsOf({ db }, "select 1 from holdfast.run_events where run_id = $1", lost.run_id)).toEqual(
-      [],
-    );
+    const told = await rowsOf({ db }, "select event from holdfast.run_events where run_id = $1", lost.run_id);
+    expect(told).toEqual([{ event: "metadata" }]);
   });
 
   it("one that Postgres refuses fails alone", async () => {

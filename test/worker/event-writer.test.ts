@@ -4,6 +4,7 @@ import { FencedSaver } from "../../src/checkpoint/saver.ts";
 import { KnownParts } from "../../src/checkpoint/thread-parts.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";
 import { Transient } from "../../src/domain/errors.ts";
+import { announcementSeq } from "../../src/domain/event.ts";
 import { EventWriter } from "../../src/worker/event-writer.ts";
 import { makeRun } from "../support/factory.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
@@ -27,7 +28,23 @@ function writer(overrides: Partial<ConstructorParameters<typeof EventWriter>[0]>
     throw error;
   };
   const write = <T>(send: () => Promise<T>): Promise<T> => send();
-  return new EventWriter({ group, bus, run, nextSeq: 0, parts, write, onError, ...overrides });
+  return new EventWriter({
+    group,
+    bus,
+    run,
+    nextSeq: announcementSeq + 1,
+    parts,
+    write,
+    onError,
+    ...overrides,
+  });
+}
+
+/** Behind what its claim has said. */
+async function storedEvents() {
+  const [announcement, ...written] = await eventsOf(runtime.db, run.run_id);
+  expect(announcement).toMatchObject({ seq: announcementSeq, event: "metadata" });
+  return written;
 }
 
 it("the end of an attempt waits for events that are on their way into the database", async () => {
@@ -48,7 +65,7 @@ it("the end of an attempt waits for events that are on their way into the databa
   );
   released.give();
   expect(await finished).toEqual([{ event: "updates", data: "2", step: 1 }]);
-  expect(await eventsOf(runtime.db, run.run_id)).toMatchObject([{ seq: 0, event: "values" }]);
+  expect(await storedEvents()).toMatchObject([{ seq: announcementSeq + 1, event: "values" }]);
 });
 
 const token = { event: "messages", data: "0", step: 0 };
@@ -62,7 +79,7 @@ it("a step's events are numbered behind all that came before them, however many 
   await runtime.group.write({ runId, threadId, epoch, puts: [], writes: [], replace: false, batch });
   batch.release(true);
   await events.finish();
-  const stored = (await eventsOf(runtime.db, runId)).map(({ event }) => event);
+  const stored = (await storedEvents()).map(({ event }) => event);
   expect(stored.slice(1_199)).toEqual(["messages", "updates"]);
 });
 
@@ -75,11 +92,10 @@ it("events that were stored while the attempt was told to stop are not stored ag
     onError: () => undefined,
   });
   events.ready(token);
-  const stored = async (): Promise<true | undefined> =>
-    (await eventsOf(runtime.db, run.run_id)).length === 1 || undefined;
+  const stored = async (): Promise<true | undefined> => (await storedEvents()).length === 1 || undefined;
   await until(runtime.bus, stored, "the event to be stored");
   expect(await events.finish()).toEqual([]);
-  expect(await eventsOf(runtime.db, run.run_id)).toHaveLength(1);
+  expect(await storedEvents()).toHaveLength(1);
 });
 
 it("a step's events that were committed while the attempt was told to stop are not stored again", async () => {
@@ -100,14 +116,13 @@ it("a step's events that were committed while the attempt was told to stop are n
   const put = saver.put(config, emptyCheckpoint(), { source: "loop", step: 0, parents: {} }, {});
   await expect(put).rejects.toThrow("told to stop");
   expect(await events.finish()).toEqual([]);
-  expect(await eventsOf(runtime.db, runId)).toMatchObject([{ event: "updates" }]);
+  expect(await storedEvents()).toMatchObject([{ event: "updates" }]);
 });
 
 it("a burst of events is stored whole, though no other event comes", async () => {
   const events = writer();
   for (let n = 0; n < 1_200; n += 1) events.ready(token);
-  const all = async (): Promise<true | undefined> =>
-    (await eventsOf(runtime.db, run.run_id)).length === 1_200 || undefined;
+  const all = async (): Promise<true | undefined> => (await storedEvents()).length === 1_200 || undefined;
   await until(runtime.bus, all, "all events to be stored");
 });
 
@@ -118,7 +133,7 @@ it("what a graph still says after the end of its attempt is forgotten", async ()
   events.held("", token);
   expect(events.waits("")).toBe(false);
   expect(await events.finish()).toEqual([]);
-  expect(await eventsOf(runtime.db, run.run_id)).toEqual([]);
+  expect(await storedEvents()).toEqual([]);
 });
 
 it("an attempt ends when too much waits, with an error that says so", async () => {

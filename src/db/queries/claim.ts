@@ -1,4 +1,6 @@
 // Taking runs and keeping them. A claim reads the first rows of the queue, and asks beside that whether their threads have checkpoints.
+// Nobody has written events of a run before its first claim, so that one says the first of them: the run's stream begins with it.
+import { announcementSeq } from "../../domain/event.ts";
 import { query } from "../query.ts";
 import { asRun, runColumns } from "./rows.ts";
 
@@ -14,14 +16,21 @@ with next as (
    order by priority desc, available_at, seq
    limit ${limit}
    for update skip locked
+), claimed as (
+  update holdfast.runs r
+     set status = 'running', epoch = epoch + 1, attempt = attempt + 1, worker_id = $1,
+         lease_until = holdfast.now() + $3 * interval '1 second', first_epoch = coalesce(first_epoch, epoch + 1),
+         started_at = coalesce(started_at, holdfast.now()), claimed_at = holdfast.now(), updated_at = holdfast.now()
+    from next where r.run_id = next.run_id
+  returning ${runColumns("r")},
+    exists (select 1 from public.checkpoints c where c.thread_id = r.thread_id::text) as has_checkpoints
+), announced as (
+  insert into holdfast.run_events (run_id, seq, attempt, event, data)
+  select run_id, ${announcementSeq}, attempt, 'metadata', format('{"run_id":"%s","attempt":%s}', run_id, attempt)
+    from claimed where epoch = first_epoch
+  on conflict do nothing
 )
-update holdfast.runs r
-   set status = 'running', epoch = epoch + 1, attempt = attempt + 1, worker_id = $1,
-       lease_until = holdfast.now() + $3 * interval '1 second', first_epoch = coalesce(first_epoch, epoch + 1),
-       started_at = coalesce(started_at, holdfast.now()), claimed_at = holdfast.now(), updated_at = holdfast.now()
-  from next where r.run_id = next.run_id
-returning ${runColumns("r")},
-  exists (select 1 from public.checkpoints c where c.thread_id = r.thread_id::text) as has_checkpoints`;
+select * from claimed`;
 
 interface Claim {
   workerId: string;
