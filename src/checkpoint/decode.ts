@@ -1,7 +1,7 @@
 import { Send } from "@langchain/langgraph";
 import { DeltaSnapshot } from "@langchain/langgraph-checkpoint";
 import { tag } from "./encode.ts";
-import { make } from "./known-classes.ts";
+import { isKnown, make } from "./known-classes.ts";
 
 const errorClasses: Record<string, ErrorConstructor> = {
   Error,
@@ -15,16 +15,31 @@ const errorClasses: Record<string, ErrorConstructor> = {
 
 type Tree = Record<string, unknown>;
 
-/** The value that `encode` was given. Data cannot make it run anything: unknown tags stay plain objects. */
+/**
+ * The value that `encode` was given. Data cannot make it run anything: unknown tags stay plain objects. The tree becomes
+ * part of the value, so it must be nobody else's.
+ */
 export function decode(json: unknown): unknown {
-  if (Array.isArray(json)) return json.map(decode);
-  if (json === null || typeof json !== "object") return json;
+  if (!isObject(json)) return json;
+  if (Array.isArray(json)) return decodeItems(json);
   const tree = json as Tree;
   const kind = tree[tag];
   if (typeof kind === "string") return revive(kind, tree);
-  const plain: Tree = {};
-  for (const [key, value] of Object.entries(tree)) plain[key] = decode(value);
-  return plain;
+  for (const key of Object.keys(tree)) {
+    const value = tree[key];
+    if (isObject(value)) tree[key] = decode(value);
+  }
+  return tree;
+}
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+function decodeItems(list: unknown[]): unknown[] {
+  for (let n = 0; n < list.length; n += 1) {
+    const item = list[n];
+    if (isObject(item)) list[n] = decode(item);
+  }
+  return list;
 }
 
 function revive(kind: string, tree: Tree): unknown {
@@ -55,7 +70,7 @@ function revive(kind: string, tree: Tree): unknown {
     case "object":
       return reviveEntries(v as [string, unknown][]);
     case "lc":
-      return make(tree.c as string, decode(v) as Tree) ?? tree;
+      return isKnown(tree.c as string) ? make(tree.c as string, decode(v) as Tree) : tree;
     default:
       return tree;
   }

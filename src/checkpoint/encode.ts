@@ -22,7 +22,10 @@ interface Place {
   depth: number;
 }
 
-/** A JSON tree that `decode` reads back equal. Throws UnstorableValue with the path of the first value it cannot keep. */
+/**
+ * A JSON tree that `decode` reads back equal. Throws UnstorableValue with the path of the first value it cannot keep. What
+ * JSON has a form for is in the tree as it is, not copied: make it text before anybody can change the value.
+ */
 export function encode(value: unknown): Json {
   return walk(value, "$", undefined);
 }
@@ -66,13 +69,13 @@ function pathOf(name: string | number, above: Place | undefined): string {
 type Child = (value: unknown, name: string | number) => Json;
 
 function fromObject(value: object, place: Place, child: Child): Json {
-  if (Array.isArray(value)) return Array.from(value, child);
+  if (Array.isArray(value)) return fromList(value, child);
   const prototype = Object.getPrototypeOf(value);
   if (prototype === null || prototype === Object.prototype) return fromPlain(value, child);
-  const builtin = fromBuiltin(value, place, child);
-  if (builtin !== undefined) return builtin;
   const name = classNameOf(value);
   if (name !== undefined) return { [tag]: "lc", c: name, v: fromPlain(fieldsOf(value), child) };
+  const builtin = fromBuiltin(value, place, child);
+  if (builtin !== undefined) return builtin;
   const className = (prototype.constructor as { name?: string } | undefined)?.name ?? "unknown";
   // Classes of another realm (vm contexts, test runners) have their own Object.prototype.
   if (className === "Object") return fromPlain(value, child);
@@ -82,13 +85,33 @@ function fromObject(value: object, place: Place, child: Child): Json {
   );
 }
 
+/** JSON.stringify asks these for another value. */
+const hasOwnForm = (value: object): boolean => "toJSON" in value;
+
+function fromList(list: readonly unknown[], child: Child): Json[] {
+  let changed: Json[] | undefined = hasOwnForm(list) ? [] : undefined;
+  for (let n = 0; n < list.length; n += 1) {
+    const item = list[n];
+    const kept = child(item, n);
+    if (kept !== item) changed ??= list.slice(0, n) as Json[];
+    changed?.push(kept);
+  }
+  return changed ?? (list as Json[]);
+}
+
 function fromPlain(value: object, child: Child): Json {
-  const entries = Object.entries(value);
+  const fields = value as Record<string, unknown>;
+  const keys = Object.keys(fields);
   const wrap = Object.hasOwn(value, tag) || Object.hasOwn(value, "__proto__");
-  if (wrap) return { [tag]: "object", v: entries.map(([key, item]) => [key, child(item, key)]) };
-  const plain: Record<string, Json> = {};
-  for (const [key, item] of entries) plain[key] = child(item, key);
-  return plain;
+  if (wrap) return { [tag]: "object", v: keys.map((key) => [key, child(fields[key], key)]) };
+  let changed: Record<string, Json> | undefined = hasOwnForm(value) ? {} : undefined;
+  for (const key of keys) {
+    const item = fields[key];
+    const kept = child(item, key);
+    if (kept !== item) changed ??= { ...fields } as Record<string, Json>;
+    if (changed !== undefined) changed[key] = kept;
+  }
+  return changed ?? (fields as Record<string, Json>);
 }
 
 function fromBuiltin(value: object, place: Place, child: Child): Json | undefined {

@@ -45,7 +45,9 @@ export function fieldsOf(value: object): Record<string, unknown> {
   return fields;
 }
 
+export const isKnown = (name: string): boolean => Object.hasOwn(known, name);
+
 export function make(name: string, fields: Record<string, unknown>): object | undefined {
-  const Class = Object.hasOwn(known, name) ? known[name] : undefined;
+  const Class = isKnown(name) ? known[name] : undefined;
   return Class === undefined ? undefined : new Class(fields);
 }

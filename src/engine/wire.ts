@@ -1,6 +1,6 @@
 import { BaseMessage } from "@langchain/core/messages";
 import { isUserOfRun } from "../domain/caller.ts";
-import { plainMessage, simpleMessage } from "./wire-message.ts";
+import { isPlain, plainMessage, simpleMessage } from "./wire-message.ts";
 
 /**
  * JSON text as the Agent Server's clients expect it: messages flat with their type, dates in ISO, a BigInt as text,
@@ -9,20 +9,27 @@ import { plainMessage, simpleMessage } from "./wire-message.ts";
  */
 export function toWire(value: unknown): string {
   if (!isPlainObject(value) || !Object.values(value).some(isListOfMessages)) return textOf(value) ?? "null";
-  const fields: string[] = [];
-  for (const [key, field] of Object.entries(value)) {
-    if (isUserOfRun(value, key)) continue;
-    const text = (isListOfMessages(field) ? textOfMessages(field) : undefined) ?? textOf(field);
-    if (text !== undefined) fields.push(`${JSON.stringify(key)}:${text}`);
-  }
-  return `{${fields.join(",")}}`;
+  // Made text all at once: the pieces of a long one would have to be copied together.
+  const fields: Record<string, unknown> = {};
+  for (const [key, field] of Object.entries(value))
+    if (!isUserOfRun(value, key)) fields[key] = simpleForm(field);
+  return JSON.stringify(fields);
+}
+
+/** What JSON.stringify makes the same of, without being told how. */
+function simpleForm(field: unknown): unknown {
+  const simple = isListOfMessages(field) ? simpleMessages(field) : undefined;
+  if (simple !== undefined || isPlain(field)) return simple ?? field;
+  const text = textOf(field);
+  return text === undefined ? undefined : JSON.parse(text);
 }
 
 const isPlainObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" &&
   value !== null &&
   Object.getPrototypeOf(value) === Object.prototype &&
-  !("toJSON" in value);
+  !("toJSON" in value) &&
+  !Object.hasOwn(value, "__proto__");
 
 /** One that begins with a message. */
 const isListOfMessages = (value: unknown): value is unknown[] =>
@@ -32,14 +39,14 @@ const isListOfMessages = (value: unknown): value is unknown[] =>
  * Most of a long state are messages, and to ask for each of their fields what it is takes most of the time. Undefined
  * where that has to be asked.
  */
-function textOfMessages(list: unknown[]): string | undefined {
-  const plain: unknown[] = [];
+function simpleMessages(list: unknown[]): Record<string, unknown>[] | undefined {
+  const simple: Record<string, unknown>[] = [];
   for (const item of list) {
     const message = BaseMessage.isInstance(item) ? simpleMessage(item) : undefined;
     if (message === undefined) return undefined;
-    plain.push(message);
+    simple.push(message);
   }
-  return JSON.stringify(plain);
+  return simple;
 }
 
 /** Undefined for what JSON has no form for. */

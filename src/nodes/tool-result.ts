@@ -66,18 +66,22 @@ export function returnedBy(result: unknown): unknown {
 export function stored(value: unknown): unknown {
   if (isCommand(value)) {
     const { graph, update, goto, resume } = value as Command;
-    return { [mark]: "command", v: encode({ graph, update, goto, resume }) } satisfies Marked;
+    return { [mark]: "command", v: treeOf({ graph, update, goto, resume }) } satisfies Marked;
   }
-  const json = encode(value);
+  const json = treeOf(value);
   return isMarked(json) ? ({ [mark]: "value", v: json } satisfies Marked) : json;
 }
 
 export function readStored(json: unknown): unknown {
-  if (!isMarked(json)) return decode(json);
+  if (!isMarked(json)) return valueFrom(json);
   if (json[mark] === "command")
-    return new Command(decode(json.v) as ConstructorParameters<typeof Command>[0]);
-  return json[mark] === "value" ? decode(json.v) : decode(json);
+    return new Command(valueFrom(json.v) as ConstructorParameters<typeof Command>[0]);
+  return json[mark] === "value" ? valueFrom(json.v) : valueFrom(json);
 }
+
+/** Of its own: a tool's author may go on with what was returned, and a node with what it reads. */
+const treeOf = (value: unknown): unknown => JSON.parse(JSON.stringify(encode(value)));
+const valueFrom = (tree: unknown): unknown => decode(structuredClone(tree));
 
 const isMarked = (value: unknown): value is Marked =>
   typeof value === "object" && value !== null && Object.hasOwn(value, mark);
