@@ -29,6 +29,7 @@ const settings = z.object({
   HOST: z.string().min(1).default("127.0.0.1"),
   PORT: whole(0, 65_535).default(2024),
   PROBE_PORT: whole(0, 65_535).optional(),
+  PROCESSES: whole(1, 64).default(1),
   ROLES: z
     .string()
     .default("http,worker")

@@ -36,6 +36,7 @@ export async function develop(
   const env = {
     DRAIN_SECONDS: drainSeconds,
     ...environment,
+    PROCESSES: "1",
     DATABASE_URL: await database(config, log, stops),
   };
   const folder = path.dirname(path.resolve(config.LANGGRAPH_JSON));

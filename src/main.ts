@@ -4,9 +4,10 @@
 import { fileURLToPath } from "node:url";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 import { addProjectEnvironment } from "./environment.ts";
+import type { Membership } from "./member.ts";
 import { armFailpoints } from "./observe/armed-failpoints.ts";
 import { type Log, openLog } from "./observe/log.ts";
-import { isolatedCommand, settingsOf } from "./options.ts";
+import { isolatedCommand, memberCommand, settingsOf } from "./options.ts";
 import { poolRandomValues } from "./random-pool.ts";
 
 const usage = `holdfast <command>
@@ -27,6 +28,8 @@ Settings come from the environment: docs/operations.md lists them.
 
 const isServer = (command: string): boolean =>
   command === "serve" || command === "dev" || command === "worker";
+
+const mainFile = fileURLToPath(import.meta.url);
 
 /** After a graceful stop something may still hold the loop, a trace that nobody takes for one: exit anyway. */
 const exitGraceMillis = 2_000;
@@ -52,36 +55,46 @@ async function main(argv: readonly string[]): Promise<void> {
   if (command === "dead-letters")
     return (await import("./dead-letters.ts")).manageDeadLetters(config, openLog("silent"), rest);
   if (command === isolatedCommand) return (await import("./isolated.ts")).serveSuspects(config, log);
-  if (command === "dev") return startDevelopment(config, log, startedWith);
+  if (command === "dev") {
+    const { develop } = await import("./dev.ts");
+    return untilStopped((signal) => develop(config, log, { environment: startedWith, mainFile, signal }));
+  }
+  if (command === memberCommand) {
+    const parent = (await import("./member.ts")).joinParent();
+    return serveHere(config, log, parent);
+  }
   if (command !== "serve" && command !== "worker") {
     process.stderr.write(usage);
     process.exitCode = command === "help" || command === "--help" ? 0 : 2;
     return;
   }
   for (const note of notes) log.warn(note);
+  if (config.PROCESSES === 1) return serveHere(config, log, null);
+  const workerId = process.env.WORKER_ID || undefined;
+  const { serveSeveral } = await import("./processes.ts");
+  await untilStopped((signal) => serveSeveral(config, log, { mainFile, workerId, signal }));
+}
+
+async function serveHere(config: Config, log: Log, parent: Membership | null): Promise<void> {
   const [{ serve }, { trapStrays }] = await Promise.all([import("./serve.ts"), import("./worker/guests.ts")]);
   trapStrays(log);
   poolRandomValues(globalThis.crypto);
-  const mainFile = fileURLToPath(import.meta.url);
-  const server = await serve(config, log, { environment: process.env, mainFile });
-  await untilSignal();
+  const server = await serve(config, log, {
+    environment: process.env,
+    mainFile,
+    ...(parent === null ? {} : { metricsOfAll: parent.metricsOfAll }),
+  });
+  parent?.up();
+  await Promise.race([untilSignal(), ...(parent === null ? [] : [parent.stopWanted])]);
   log.info("stopping: runs go back at their next step");
   await server.stop();
   setTimeout(() => process.exit(), exitGraceMillis).unref();
 }
 
-async function startDevelopment(
-  config: Config,
-  log: Log,
-  environment: Record<string, string | undefined>,
-): Promise<void> {
-  const { develop } = await import("./dev.ts");
+/** For what has processes below it: they are stopped before this one ends. */
+async function untilStopped(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const stopped = new AbortController();
-  const working = develop(config, log, {
-    environment,
-    mainFile: fileURLToPath(import.meta.url),
-    signal: stopped.signal,
-  });
+  const working = work(stopped.signal);
   await Promise.race([untilSignal(), working]);
   stopped.abort();
   await working;
@@ -104,7 +117,7 @@ function untilSignal(): Promise<void> {
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  const known = error instanceof ConfigError || (error as Error).name === "ProjectError";
+  const known = error instanceof ConfigError || ["ProjectError", "NotUp"].includes((error as Error).name);
   process.stderr.write(`${known ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`);
   process.exit(1);
 }

@@ -4,6 +4,8 @@ import { ConfigError } from "./config.ts";
 
 /** The hidden command of the program that runs suspects. */
 export const isolatedCommand = "isolated";
+/** The hidden command of the program as one of several processes. */
+export const memberCommand = "member";
 
 /** The options of `langgraph dev` that mean something here, so that a project changes one word. */
 const options = {

@@ -13,7 +13,7 @@ import type { Registry } from "./engine/registry.ts";
 import { openSlots, type Slots } from "./models/slots.ts";
 import { tellDead } from "./observe/dead.ts";
 import type { Log } from "./observe/log.ts";
-import { type Metrics, openMetrics } from "./observe/metrics.ts";
+import { type Metrics, type MetricsOfEach, openMetrics } from "./observe/metrics.ts";
 import { openTracing, type Tracing } from "./observe/tracing.ts";
 import { isolatedCommand } from "./options.ts";
 import { fireDueCrons } from "./queue/crons.ts";
@@ -50,6 +50,8 @@ export interface RuntimeOptions {
   /** For ever where it is not said. */
   lifetimes?: Lifetimes;
   onCheckout?: (client: Queryable) => void;
+  /** Where this is one of several processes. */
+  metricsOfAll?: MetricsOfEach;
 }
 
 export interface Runtime {
@@ -94,7 +96,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     texts: new TextMemory(),
     registry,
     log,
-    metrics: openMetrics(),
+    metrics: openMetrics(options.metricsOfAll),
     tracing,
     slots: openSlots(options.modelConcurrencyMax),
     storeIndex: options.storeIndex ?? null,

@@ -15,6 +15,7 @@ import { listen } from "./http/listen.ts";
 import { createProbes } from "./http/probes.ts";
 import { standInModel, startStandIn } from "./models/stand-in/server.ts";
 import type { Log } from "./observe/log.ts";
+import type { MetricsOfEach } from "./observe/metrics.ts";
 import { bindSdkLogger } from "./observe/sdk-logger.ts";
 import { openProjectApp, type ProjectApp } from "./project-app.ts";
 import { openRuntime, type Runtime, startWorker } from "./runtime.ts";
@@ -32,12 +33,14 @@ interface Program {
   environment: Environment;
   /** Started once more, for runs under which two workers died. */
   mainFile: string;
+  /** Where this is one of several processes. */
+  metricsOfAll?: MetricsOfEach;
 }
 
 /** Starts what the roles need, in order; `stop` ends it in reverse. */
-export async function serve(config: Config, log: Log, { environment, mainFile }: Program): Promise<Server> {
+export async function serve(config: Config, log: Log, { environment, ...program }: Program): Promise<Server> {
   const closed = isLoopback(config.HOST) ? null : `HOST=${config.HOST} is reachable from elsewhere`;
-  const opened = await openRoles({ config, log, standIn: environment, mainFile, closed });
+  const opened = await openRoles({ ...program, config, log, standIn: environment, closed });
   try {
     const url = opened.app === null ? null : await listenAt({ ...opened, app: opened.app, config });
     const probes = await listenForProbes(opened, config);
@@ -63,6 +66,7 @@ interface Wanted {
   closed: string | null;
   /** The path below which the app is reached. */
   basePath?: string;
+  metricsOfAll?: MetricsOfEach;
 }
 
 export interface Opened {
@@ -91,7 +95,7 @@ export async function openRoles(wanted: Wanted): Promise<Opened> {
     if (standIn !== null) await model(config, log, standIn, stops);
     const importModule = openGraphModules();
     const project = await readProject(path.resolve(config.LANGGRAPH_JSON));
-    const runtime = await openRoleRuntime({ config, log, url, project, importModule });
+    const runtime = await openRoleRuntime({ ...wanted, url, project, importModule });
     stops.push(() => runtime.stop());
     const ready = async (): Promise<boolean> => !draining && (await answers(runtime.db));
     // The app comes before the worker, whose graphs may ask it from their first step on.
@@ -197,6 +201,7 @@ interface Opening {
   url: string;
   project: Project;
   importModule: ImportModule;
+  metricsOfAll?: MetricsOfEach;
 }
 
 /** What every process that runs graphs opens. */
@@ -206,6 +211,7 @@ export async function openRoleRuntime({
   url,
   project,
   importModule,
+  metricsOfAll,
 }: Opening): Promise<Runtime> {
   // Modules of the program may ask for it while they are loaded.
   bindSdkLogger(log);
@@ -224,6 +230,7 @@ export async function openRoleRuntime({
     runsMax: config.WORKER_SLOTS,
     ...(config.LANGGRAPH_CONFIG === undefined ? {} : { assistantDefaults: config.LANGGRAPH_CONFIG }),
     tracing: config.LANGSMITH_TRACING ?? config.LANGCHAIN_TRACING_V2 ?? false,
+    ...(metricsOfAll === undefined ? {} : { metricsOfAll }),
   });
 }
 

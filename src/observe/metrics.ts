@@ -45,12 +45,6 @@ function agentMetrics(registers: Registry[]) {
 
 function modelMetrics(registers: Registry[]) {
   return {
-    breakerState: new Gauge({
-      name: "holdfast_breaker_state",
-      help: "0 closed, 1 half open, 2 open, at the time of the scrape",
-      labelNames: ["target"],
-      registers,
-    }),
     fallbacks: new Counter({
       name: "holdfast_fallback_total",
       help: "Answers that came from another model than the one that was asked first",
@@ -84,11 +78,6 @@ function effectMetrics(registers: Registry[]) {
       name: "holdfast_effects_total",
       help: "Effects that were settled or need to be cleared up, by class and the state they got to",
       labelNames: ["class", "state"],
-      registers,
-    }),
-    effectsUnknown: new Gauge({
-      name: "holdfast_effects_unknown",
-      help: "Effects of which nobody knows whether they took place, at the time of the scrape",
       registers,
     }),
     toolCalls: new Counter({
@@ -159,16 +148,11 @@ function ownMetrics(registers: Registry[]) {
       labelNames: ["reason"],
       registers,
     }),
-    deadLetterDepth: new Gauge({
-      name: "holdfast_dead_letter_depth",
-      help: "Dead letters that nobody has handled, at the time of the scrape",
-      registers,
-    }),
     sseClients: new Gauge({ name: "holdfast_sse_clients", help: "Open event streams", registers }),
   };
 }
 
-function queueMetrics(registers: Registry[]) {
+function cronMetrics(registers: Registry[]) {
   return {
     cronTicks: new Counter({
       name: "holdfast_cron_ticks_total",
@@ -176,6 +160,12 @@ function queueMetrics(registers: Registry[]) {
       labelNames: ["outcome"],
       registers,
     }),
+  };
+}
+
+/** What the database says at the time of the scrape, the same to every process. */
+function sharedMetrics(registers: Registry[]) {
+  return {
     queueDepth: new Gauge({
       name: "holdfast_queue_depth",
       help: "Runs by state, at the time of the scrape",
@@ -187,20 +177,49 @@ function queueMetrics(registers: Registry[]) {
       help: "Age of the oldest due run, at the time of the scrape",
       registers,
     }),
+    deadLetterDepth: new Gauge({
+      name: "holdfast_dead_letter_depth",
+      help: "Dead letters that nobody has handled, at the time of the scrape",
+      registers,
+    }),
+    effectsUnknown: new Gauge({
+      name: "holdfast_effects_unknown",
+      help: "Effects of which nobody knows whether they took place, at the time of the scrape",
+      registers,
+    }),
+    breakerState: new Gauge({
+      name: "holdfast_breaker_state",
+      help: "0 closed, 1 half open, 2 open, at the time of the scrape",
+      labelNames: ["target"],
+      registers,
+    }),
   };
 }
 
+/** Of a process's own registry, the text of every process's. */
+export type MetricsOfEach = (own: Registry) => () => Promise<string>;
+
+const ofThisProcess: MetricsOfEach = (own) => () => own.metrics();
+
 /** Every metric of the program. */
-export function openMetrics() {
-  const registry = new Registry();
+export function openMetrics(metricsOfEach: MetricsOfEach = ofThisProcess) {
+  const [registry, shared] = [new Registry(), new Registry()];
   const registers = [registry];
-  return {
-    registry,
+  const own = {
     ...agentMetrics(registers),
     ...ownMetrics(registers),
-    ...queueMetrics(registers),
+    ...cronMetrics(registers),
     ...effectMetrics(registers),
     ...modelMetrics(registers),
+  };
+  const counted = metricsOfEach(registry);
+  return {
+    ...own,
+    ...sharedMetrics([shared]),
+    registries: [registry, shared],
+    contentType: registry.contentType,
+    /** As Prometheus reads it. */
+    text: async (): Promise<string> => (await counted()) + (await shared.metrics()),
   };
 }
 

@@ -479,7 +479,7 @@ describe("over HTTP", () => {
     expect(all.status).toBe(204);
     go.give();
     expect(await settledCompensations(runtime, run.thread_id)).toMatchObject([{ status: "success" }]);
-    const metrics = await runtime.metrics.registry.metrics();
+    const metrics = await runtime.metrics.text();
     expect(metrics).toContain('holdfast_compensations_total{outcome="done"} 1');
   });
 });

@@ -24,7 +24,7 @@ export function probeRoutes(deps: Probed): Hono<HttpEnv> {
     operatorOnly(c);
     await withinScrape(measureQueue(deps));
     await withinScrape(measureBreakers(deps));
-    return c.body(await metrics.registry.metrics(), 200, { "content-type": metrics.registry.contentType });
+    return c.body(await metrics.text(), 200, { "content-type": metrics.contentType });
   });
   return routes;
 }

@@ -82,7 +82,8 @@ export async function startStandIn(options: StandInOptions = {}): Promise<StandI
 }
 
 async function listen(server: Server, port: number): Promise<string> {
-  server.listen(port, "127.0.0.1");
+  // Of this process alone, also where several share a port for HTTP.
+  server.listen({ port, host: "127.0.0.1", exclusive: true });
   await once(server, "listening");
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("the stand-in has no port");
