@@ -1,18 +1,19 @@
 /**
  * Runs per second with 1, 2, 4 and 8 worker processes on one Postgres, each count in each round: npm run bench:workers
- * Each of them has done some runs before it is measured: Node compiles what it runs often, and eight processes on two cores
- * do so for longer than the runs of a turn take.
+ * All are started and warm before anything is measured; those that are too many stand still (SIGSTOP) while fewer work.
  */
 import { GroupCreate } from "../src/queue/group-create.ts";
-import { startHoldfast } from "../test/support/holdfast-process.ts";
+import { type HoldfastProcess, startHoldfast } from "../test/support/holdfast-process.ts";
 import { median, openArena } from "./support/arena.ts";
 import { request } from "./support/queue.ts";
 
 const counts = (process.env.BENCH_WORKERS ?? "1,2,4,8").split(",").map(Number);
 const runsPerTurn = Number(process.env.BENCH_RUNS ?? 800);
-const rounds = Number(process.env.BENCH_ROUNDS ?? 2);
+const rounds = Number(process.env.BENCH_ROUNDS ?? 4);
 const warmRunsPerWorker = 400;
-const turnSecondsMax = 90;
+const turnSecondsMax = 60;
+/** Of a run's last statement behind its end, and of the chores. */
+const settleMillis = 300;
 const creatorsTotal = 64;
 const lookMillis = 50;
 
@@ -52,17 +53,19 @@ async function drained(): Promise<number> {
 
 const until = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis));
 
-/** Runs per second of so many worker processes. */
-async function measured(count: number): Promise<number> {
+/** All of them, warm: Node compiles what it runs often, and eight processes on two cores do so for long. */
+async function startWorkers(count: number): Promise<HoldfastProcess[]> {
   const workers = await Promise.all(
     Array.from({ length: count }, (_, n) =>
       startHoldfast({
         DATABASE_URL: arena.url,
         LANGGRAPH_JSON: "bench/langgraph.json",
         ROLES: "worker",
-        WORKER_ID: `worker-${count}-${n}`,
+        WORKER_ID: `worker-${n + 1}`,
         WORKER_SLOTS: "16",
         DATABASE_CONNECTIONS: "10",
+        // They stand still while fewer are measured.
+        BLOCK_SECONDS: "3600",
         // As `npm start` starts it.
         NODE_OPTIONS: "--max-semi-space-size=64",
       }),
@@ -70,18 +73,32 @@ async function measured(count: number): Promise<number> {
   );
   await fill(warmRunsPerWorker * count);
   await drained();
+  return workers;
+}
+
+/** Runs per second of so many; the others are stopped, with nothing in hand. What there is to do is there when they go on. */
+async function measured(workers: readonly HoldfastProcess[], count: number): Promise<number> {
+  await until(settleMillis);
+  for (const worker of workers) worker.kill("SIGSTOP");
   await fill(runsPerTurn);
   const [began, before] = [performance.now(), await open()];
+  for (const worker of workers.slice(0, count)) worker.kill("SIGCONT");
   const left = await drained();
   const perSecond = (before - left) / ((performance.now() - began) / 1_000);
-  for (const worker of workers) worker.kill("SIGTERM");
-  await Promise.all(workers.map((worker) => worker.exited));
+  for (const worker of workers) worker.kill("SIGCONT");
+  await drained();
   return perSecond;
 }
 
+const workers = await startWorkers(Math.max(...counts));
 const figures = new Map<number, number[]>(counts.map((count) => [count, []]));
-for (let round = 0; round < rounds; round += 1)
-  for (const count of counts) figures.get(count)?.push(await measured(count));
+for (let round = 0; round < rounds; round += 1) {
+  // There and back, since a machine gets slower or faster meanwhile.
+  for (const count of round % 2 === 0 ? counts : counts.toReversed())
+    figures.get(count)?.push(await measured(workers, count));
+}
+for (const worker of workers) worker.kill("SIGTERM");
+await Promise.all(workers.map((worker) => worker.exited));
 const speeds = [...figures.values()].map(median);
 counts.forEach((count, n) => {
   const each = (figures.get(count) ?? []).map((speed) => speed.toFixed(0)).join(", ");
