@@ -76,9 +76,15 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 async function serveHere(config: Config, log: Log, parent: Membership | null): Promise<void> {
-  const [{ serve }, { trapStrays }] = await Promise.all([import("./serve.ts"), import("./worker/guests.ts")]);
+  const [{ serve }, { trapStrays }, { makeRunTreesLazily }, langchain] = await Promise.all([
+    import("./serve.ts"),
+    import("./worker/guests.ts"),
+    import("./lazy-run-trees.ts"),
+    import("@langchain/core/singletons"),
+  ]);
   trapStrays(log);
   poolRandomValues(globalThis.crypto);
+  makeRunTreesLazily(langchain.AsyncLocalStorageProviderSingleton);
   const server = await serve(config, log, {
     environment: process.env,
     mainFile,
