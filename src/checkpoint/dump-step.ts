@@ -15,6 +15,8 @@ export interface Step {
   row: StepRow;
   /** Its values that are kept in parts. */
   long: readonly KnownValue[];
+  /** These as they came, by channel: graph code may change them later. */
+  given: ReadonlyMap<string, unknown>;
   sending: Sending | undefined;
 }
 
@@ -44,7 +46,8 @@ export async function dumpStep(dumping: Dumping): Promise<Step> {
     blobs,
     parts: sending?.parts ?? [],
   };
-  return { row, long, sending };
+  const given = new Map(long.map(({ channel }) => [channel, values[channel]]));
+  return { row, long, given, sending };
 }
 
 interface Channels extends Pick<Dumping, "ns" | "versions" | "serde" | "sending"> {

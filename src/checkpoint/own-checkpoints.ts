@@ -12,6 +12,8 @@ interface Kept {
   epoch: number;
   checkpoint: string;
   metadata: string;
+  /** Its new long values as LangGraph gave them, by channel. */
+  given: ReadonlyMap<string, unknown>;
 }
 
 /** One that this saver has committed. */
@@ -56,8 +58,8 @@ export class OwnCheckpoints {
     for (const { channel, version, text } of own.long) {
       this.#values.set(channel, { version, stored: [Buffer.from(channel), Buffer.from(ownType), text] });
     }
-    const { threadId, checkpointId, parentId, epoch, checkpoint, metadata } = own;
-    this.#last = { threadId, checkpointId, parentId, epoch, checkpoint, metadata };
+    const { threadId, checkpointId, parentId, epoch, checkpoint, metadata, given } = own;
+    this.#last = { threadId, checkpointId, parentId, epoch, checkpoint, metadata, given };
   }
 
   /** Before another checkpoint of the namespace is sent. */
@@ -72,9 +74,8 @@ export class OwnCheckpoints {
 
   /** The latest checkpoint, or the one named, as it is stored; undefined where that has to be read. */
   row(ns: string, checkpointId: string | undefined): CheckpointRow | undefined {
-    const own = this.#last;
-    if (!isRoot(ns) || own === undefined || own.checkpointId <= this.#writtenTo) return undefined;
-    if (checkpointId !== undefined && checkpointId !== own.checkpointId) return undefined;
+    const own = this.#lastOf(ns, checkpointId);
+    if (own === undefined) return undefined;
     const checkpoint: CheckpointRow["checkpoint"] = JSON.parse(own.checkpoint);
     const values: Stored[] = [];
     for (const [channel, version] of Object.entries(checkpoint.channel_versions)) {
@@ -93,6 +94,17 @@ export class OwnCheckpoints {
       pending_writes: [],
       epoch: own.epoch,
     };
+  }
+
+  /** Of the values of that row those that LangGraph gave for it, as they are now: no task has run on it, or it would have written. */
+  given(ns: string, checkpointId: string): ReadonlyMap<string, unknown> {
+    return this.#lastOf(ns, checkpointId)?.given ?? new Map();
+  }
+
+  #lastOf(ns: string, checkpointId: string | undefined): Kept | undefined {
+    const own = this.#last;
+    if (!isRoot(ns) || own === undefined || own.checkpointId <= this.#writtenTo) return undefined;
+    return checkpointId === undefined || checkpointId === own.checkpointId ? own : undefined;
   }
 }
 

@@ -15,6 +15,7 @@ import type { KnownValue, ThreadTexts } from "./text-memory.ts";
 import { nextVersion, withOurVersions } from "./versions.ts";
 
 const listMax = 1_000;
+const nothingGiven: ReadonlyMap<string, unknown> = new Map();
 
 export interface ReadingOptions {
   db: Database;
@@ -74,6 +75,11 @@ export class ReadingSaver extends PostgresSaver {
     return withKnown(row, known);
   }
 
+  /** Values of channels that need not be loaded. */
+  protected asGiven(_row?: reads.CheckpointRow): ReadonlyMap<string, unknown> {
+    return nothingGiven;
+  }
+
   override async *list(
     config: RunnableConfig,
     options?: CheckpointListOptions,
@@ -107,7 +113,10 @@ export class ReadingSaver extends PostgresSaver {
       );
       if (sends !== undefined && sends.length > 0) await this._migratePendingSends(sends, row as never);
     }
-    const stored = await this._loadCheckpoint(row.checkpoint as never, (row.channel_values ?? []) as never);
+    const given = this.asGiven(row);
+    const toLoad = (row.channel_values ?? []).filter(([channel]) => !given.has(channel.toString()));
+    const stored = await this._loadCheckpoint(row.checkpoint as never, toLoad as never);
+    for (const [channel, value] of given) stored.channel_values[channel] = value;
     const parent = { thread_id, checkpoint_ns, checkpoint_id: parent_checkpoint_id };
     const tuple: CheckpointTuple = {
       config: { configurable: { thread_id, checkpoint_ns, checkpoint_id } },

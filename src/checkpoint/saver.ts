@@ -20,43 +20,14 @@ import { failpoint } from "../observe/failpoint.ts";
 import { dumpStep, type Step } from "./dump-step.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { OwnCheckpoints } from "./own-checkpoints.ts";
-import { type ReadingOptions, ReadingSaver, type Wanted } from "./reader.ts";
+import { ReadingSaver, type Wanted } from "./reader.ts";
 import { Riders } from "./riders.ts";
+import type { Holder, SaverOptions, WriteKind } from "./saver-options.ts";
 import type { KnownParts } from "./thread-parts.ts";
-
-/** Who writes: a run under its lease, or an API call that holds the thread's lock and its next epoch. */
-export type Holder =
-  | { kind: "run"; runId: string; threadId: string; epoch: number }
-  | { kind: "thread"; threadId: string; epoch: number }
-  | { kind: "reader" };
-
-export interface SaverOptions extends ReadingOptions {
-  holder: Holder;
-  events?: StepEvents;
-  /** Refuses the commit of a step: for a look at what a parked node asks, which must go no further. */
-  noSteps?: boolean;
-  /** Kept with every checkpoint, so that history can be searched by it. */
-  metadata?: Record<string, unknown>;
-  /** Whether nobody has ever written a checkpoint of the holder's thread: all there is to read is what this saver writes. */
-  newThread?: boolean;
-  /** Of the holder's thread, where long values are kept in parts; without it they are stored whole. */
-  parts?: KnownParts;
-  /** Where a run's writes travel together with those of others; without it each one goes alone. */
-  group?: GroupCommit;
-  /**
-   * Whether LangGraph only hands the input on in the step behind it. Nothing can be lost then between the two checkpoints,
-   * so they are one statement.
-   */
-  inputWaits?: boolean;
-  /** Repeats a statement whose outcome is unknown, and counts what the fence refused. */
-  write?: <T>(kind: WriteKind, statement: () => Promise<T>) => Promise<T>;
-}
 
 export class StepRefused extends Error {
   override readonly name = "StepRefused";
 }
-
-export type WriteKind = "checkpoint" | "write" | "event" | "input" | "effect" | "journal" | "store" | "read";
 
 const placeOf = (ns: unknown, checkpointId: string): string => `${ns ?? ""} ${checkpointId}`;
 
@@ -83,6 +54,7 @@ export class FencedSaver extends ReadingSaver {
   readonly #underWay = new Map<string, Promise<unknown>>();
   /** The statement of the input, for who comes behind it. */
   #input: Promise<void> = Promise.resolve();
+  #graphIsOver = false;
 
   constructor(options: SaverOptions) {
     const { holder, events, write, metadata, noSteps, group, newThread, parts, inputWaits } = options;
@@ -108,6 +80,18 @@ export class FencedSaver extends ReadingSaver {
     const row = await super.read(wanted);
     if (row !== undefined) this.#own.learn(row);
     return row;
+  }
+
+  /** Call it when no graph code runs any more: long values of the last step need not be made again from what is stored. */
+  graphIsOver(): void {
+    this.#graphIsOver = true;
+  }
+
+  protected override asGiven({
+    checkpoint_ns: ns,
+    checkpoint_id,
+  }: CheckpointRow): ReadonlyMap<string, unknown> {
+    return this.#graphIsOver ? this.#own.given(ns, checkpoint_id) : super.asGiven();
   }
 
   override async put(
@@ -246,8 +230,8 @@ export class FencedSaver extends ReadingSaver {
   }
 
   async #committed(holder: Owner, steps: readonly Step[]): Promise<void> {
-    for (const { row, long, sending } of steps) {
-      this.#own.committed({ ...row, ...holder, long });
+    for (const { row, long, given, sending } of steps) {
+      this.#own.committed({ ...row, ...holder, long, given });
       sending?.committed();
       for (const value of long) this.#parts?.texts.keepValue(value);
     }

@@ -25,7 +25,7 @@ import {
   placeFault,
   valueBytesMax,
 } from "../domain/store-item.ts";
-import type { WriteKind } from "./saver.ts";
+import type { WriteKind } from "./saver-options.ts";
 import { itemsNear, type StoreIndex, vectorsOf } from "./store-index.ts";
 
 const operationsMax = 10_000;

@@ -3,7 +3,8 @@
 import { isGraphDrained, type RunControl } from "@langchain/langgraph";
 import { askRunStoresDirectly } from "../checkpoint/direct-store.ts";
 import type { GroupCommit } from "../checkpoint/group-commit.ts";
-import { FencedSaver, type WriteKind } from "../checkpoint/saver.ts";
+import { FencedSaver } from "../checkpoint/saver.ts";
+import type { WriteKind } from "../checkpoint/saver-options.ts";
 import { RunStore } from "../checkpoint/store.ts";
 import type { StoreIndex } from "../checkpoint/store-index.ts";
 import type { KnownParts } from "../checkpoint/thread-parts.ts";
@@ -119,7 +120,8 @@ async function attempt(deps: AttemptDeps, run: RunRow, signals: AttemptSignals):
     owesNothing &&= !calledEffects;
   }
   await tellFeedback(deps, run, signals.events);
-  const parked = await readParked(graph, saver, run.thread_id);
+  saver.graphIsOver();
+  const parked = await readParked(graph, saver, { threadId: run.thread_id, shown: translator.shown });
   const { questions } = parked;
   if (!owesNothing) await read(() => refuseSwallowedQuestions(db, { runId: run.run_id, questions }));
   const outcome: Outcome = {

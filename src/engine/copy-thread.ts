@@ -103,7 +103,7 @@ async function showCopy(
   const saver = new FencedSaver({ db, on: tx, holder: { kind: "reader" } });
   const opened = await registry.open(graphId, factoryConfig(source));
   const graph = Object.assign(opened, { checkpointer: saver });
-  const { view, questions } = await readParked(graph, saver, copyId);
+  const { view, questions } = await readParked(graph, saver, { threadId: copyId });
   const parts = new KnownParts({ on: tx, threadId: copyId });
   const shown = hasValues || view.parked;
   const values = shown ? await sendValues(tx, { threadId: copyId, parts, view }) : null;

@@ -28,13 +28,13 @@ export async function meetChangedGraph({ db, graph, saver, config }: Deps, run: 
   const own = Object.assign(Object.create(Object.getPrototypeOf(graph)), graph, {
     checkpointer: saver,
   }) as Graph;
-  const { snapshot } = await readParked(own, saver, run.thread_id);
+  const { snapshot } = await readParked(own, saver, { threadId: run.thread_id });
   if (snapshot.next.length === 0) throw mismatch("the node it waited in is gone");
   if (run.resume === null) return;
   const taskIds = new Set(allTasks(snapshot).map((task) => task.id));
   if (run.resume.some(({ taskId }) => !taskIds.has(taskId))) throw mismatch("the node that asked is gone");
   await askAgain(own, config);
-  const { questions } = await readParked(own, saver, run.thread_id);
+  const { questions } = await readParked(own, saver, { threadId: run.thread_id });
   const asked = await escalationsOfThread(db, { threadId: run.thread_id });
   for (const answered of asked.filter((row) => row.resume_run_id === run.run_id)) {
     const today = questions.find((q) => q.taskId === answered.task_id && q.ordinal === answered.ordinal);

@@ -159,7 +159,7 @@ async function showOnThread(
   tx: Queryable,
   { graph, saver, parts, threadId, epoch, version }: Written,
 ): Promise<void> {
-  const { view, questions } = await readParked(graph, saver, threadId);
+  const { view, questions } = await readParked(graph, saver, { threadId });
   const values = await sendValues(tx, { threadId, parts, view });
   await settleThread(tx, {
     threadId,

@@ -11,7 +11,7 @@ import { type Chunk, type NativeMode, nativeModes } from "./chunk.ts";
 import { isTaskStart, presentChunk } from "./debug-event.ts";
 import { readGraph } from "./read.ts";
 import type { Graph } from "./registry.ts";
-import type { Parked } from "./view.ts";
+import type { Parked, Shown } from "./view.ts";
 import { toWire } from "./wire.ts";
 
 export interface StreamRequest {
@@ -41,6 +41,8 @@ export interface GraphStream {
   read(graph: Graph, input: unknown, options: Record<string, unknown>): Promise<void>;
   /** What may be seen only with the outcome: the questions, under our ids. */
   ending(parked: Parked): PendingEvent[];
+  /** The root's values as they were shown last. */
+  readonly shown?: Shown | undefined;
 }
 
 interface Sink extends StepTold {
@@ -56,9 +58,14 @@ export class ChunkTranslator implements GraphStream {
   /** Shown only with the outcome that stores them. */
   readonly #questions: PendingEvent[] = [];
   #step: number | null = null;
+  #shown: Shown | undefined;
 
   constructor(sink: Sink) {
     this.#sink = sink;
+  }
+
+  get shown(): Shown | undefined {
+    return this.#shown;
   }
 
   read(graph: Graph, input: unknown, options: Record<string, unknown>): Promise<void> {
@@ -119,7 +126,9 @@ export class ChunkTranslator implements GraphStream {
     const { request, events } = this.#sink;
     this.#step = (this.#step ?? -1) + 1;
     if (request.modes.includes("values")) {
-      events.follow(ns, { event: named("values", ns), data: toWire(payload), step: this.#step });
+      const text = toWire(payload);
+      if (ns === "") this.#shown = { values: payload, text };
+      events.follow(ns, { event: named("values", ns), data: text, step: this.#step });
     }
     if (!request.modes.includes("messages")) return;
     const complete = messagesOf(payload).filter(({ id }) => id !== undefined && !this.#completed.has(id));

@@ -15,8 +15,18 @@ export interface Parked {
   snapshot: StateSnapshot;
 }
 
+/** Values, and the text that clients have been shown for them. */
+export interface Shown {
+  values: unknown;
+  text: string;
+}
+
 /** The thread as it is now: its values, and every question it waits for with its position in its task. */
-export async function readParked(graph: Graph, saver: FencedSaver, threadId: string): Promise<Parked> {
+export async function readParked(
+  graph: Graph,
+  saver: FencedSaver,
+  { threadId, shown }: { threadId: string; shown?: Shown | undefined },
+): Promise<Parked> {
   const snapshot = await graph.getState({ configurable: { thread_id: threadId } }, { subgraphs: true });
   const questions: Question[] = [];
   for (const { task, owner } of asking(snapshot))
@@ -26,7 +36,8 @@ export async function readParked(graph: Graph, saver: FencedSaver, threadId: str
     const shown = { id: questionId({ threadId, taskId, ordinal }), value: payload };
     interrupts[taskId] = [...(interrupts[taskId] ?? []), shown];
   }
-  const valuesText = toWire(snapshot.values);
+  const valuesText =
+    shown !== undefined && areSame(snapshot.values, shown.values) ? shown.text : toWire(snapshot.values);
   const view: ThreadView = {
     // When somebody looks, which most often nobody does: it takes long for a long state.
     get values(): unknown {
@@ -37,6 +48,16 @@ export async function readParked(graph: Graph, saver: FencedSaver, threadId: str
     parked: snapshot.next.length > 0,
   };
   return { view, questions, snapshot };
+}
+
+/** Whether both hold the same objects under the same names, in the same order. */
+function areSame(values: object, others: unknown): boolean {
+  if (typeof others !== "object" || others === null) return false;
+  const [own, theirs] = [Object.entries(values), Object.entries(others)];
+  return (
+    own.length === theirs.length &&
+    own.every(([key, value], n) => key === theirs[n]?.[0] && Object.is(value, theirs[n]?.[1]))
+  );
 }
 
 /** The tasks that called `interrupt()`: the deepest ones, since their parents only pass the question on. */

@@ -1,6 +1,6 @@
 import { RunControl } from "@langchain/langgraph";
 import pRetry from "p-retry";
-import type { WriteKind } from "../checkpoint/saver.ts";
+import type { WriteKind } from "../checkpoint/saver-options.ts";
 import { KnownParts } from "../checkpoint/thread-parts.ts";
 import { lastSeq } from "../db/queries/events.ts";
 import type { RunRow } from "../db/queries/rows.ts";

@@ -140,3 +140,64 @@ it("an older checkpoint that is named is read", async () => {
   const told = await saver.getTuple({ configurable: { thread_id: threadId, checkpoint_id: parent } });
   expect(told?.config.configurable?.checkpoint_id).toBe(parent);
 });
+
+it("once the graph is over a long value of the last step is the one that it gave, not made again", async () => {
+  const { threadId, saver, stored } = await held();
+  let given: unknown;
+  const last = [long(1), new HumanMessage({ content: "hello", id: "m1" })];
+  const graph = new StateGraph(State)
+    .addNode("only", () => {
+      given = last;
+      return { log: ["short"], last };
+    })
+    .addEdge(START, "only");
+  await graph
+    .compile({ checkpointer: saver })
+    .invoke({ log: [] }, { ...config(threadId), durability: "sync" });
+  const before = await saver.getTuple(config(threadId));
+  expect(before?.checkpoint.channel_values.last).not.toBe(given);
+  saver.graphIsOver();
+  const { value, reads } = await reading(() => saver.getTuple(config(threadId)));
+  expect(value?.checkpoint.channel_values.last).toBe(given);
+  expect(value).toEqual(before);
+  expect(value).toEqual(await stored());
+  expect(reads).toBe(0);
+});
+
+it("but not where a node has run on it since, which may have changed it, and asks", async () => {
+  const { threadId, saver, stored } = await held();
+  const graph = new StateGraph(State)
+    .addNode("first", () => ({ log: [long(1), { text: "as stored" }] }))
+    .addNode("ask", ({ log }) => {
+      (log[1] as { text: string }).text = "changed";
+      return { last: interrupt("sure?") };
+    })
+    .addEdge(START, "first")
+    .addEdge("first", "ask");
+  await graph
+    .compile({ checkpointer: saver })
+    .invoke({ log: [] }, { ...config(threadId), durability: "sync" });
+  saver.graphIsOver();
+  const told = await saver.getTuple(config(threadId));
+  expect(told?.checkpoint.channel_values.log).toEqual([long(1), { text: "as stored" }]);
+  expect(told).toEqual(await stored());
+});
+
+it("nor where the last step left the value as it was", async () => {
+  const { threadId, saver, stored } = await held();
+  const graph = new StateGraph(State)
+    .addNode("first", () => ({ log: [long(1), { text: "as stored" }] }))
+    .addNode("second", ({ log }) => {
+      (log[1] as { text: string }).text = "changed";
+      return { last: "done" };
+    })
+    .addEdge(START, "first")
+    .addEdge("first", "second");
+  await graph
+    .compile({ checkpointer: saver })
+    .invoke({ log: [] }, { ...config(threadId), durability: "sync" });
+  saver.graphIsOver();
+  const told = await saver.getTuple(config(threadId));
+  expect(told?.checkpoint.channel_values.log).toEqual([long(1), { text: "as stored" }]);
+  expect(told).toEqual(await stored());
+});

@@ -1,7 +1,8 @@
 import { Annotation, START, StateGraph } from "@langchain/langgraph";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { GroupCommit } from "../../src/checkpoint/group-commit.ts";
-import { FencedSaver, type SaverOptions } from "../../src/checkpoint/saver.ts";
+import { FencedSaver } from "../../src/checkpoint/saver.ts";
+import type { SaverOptions } from "../../src/checkpoint/saver-options.ts";
 import { KnownParts } from "../../src/checkpoint/thread-parts.ts";
 import { type Database, openDatabase } from "../../src/db/pool.ts";
 import type { RunRow } from "../../src/db/queries/rows.ts";

@@ -1,10 +1,21 @@
-import { Annotation, entrypoint, MemorySaver, START, StateGraph } from "@langchain/langgraph";
+import { AIMessage } from "@langchain/core/messages";
+import {
+  Annotation,
+  entrypoint,
+  MemorySaver,
+  MessagesAnnotation,
+  START,
+  StateGraph,
+} from "@langchain/langgraph";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { getThreadHead } from "../../src/db/queries/threads.ts";
+import { one } from "../../src/db/query.ts";
 import { handsInputOn } from "../../src/engine/registry.ts";
+import { readState } from "../../src/engine/state.ts";
 import { createRun } from "../../src/queue/create.ts";
 import { runRequest } from "../support/factory.ts";
 import { startRuntime, type TestRuntime } from "../support/runtime.ts";
-import { accepted, LogState, runtimeWith } from "../support/scenario.ts";
+import { accepted, LogState, rowsOf, runtimeWith } from "../support/scenario.ts";
 import { eventsOf, untilEnded } from "../support/watch.ts";
 
 describe("a run", () => {
@@ -99,5 +110,74 @@ describe("the input of a run", () => {
     const checkpointer = new MemorySaver();
     const functional = entrypoint({ name: "work", checkpointer }, async (input: string) => input);
     expect(handsInputOn(functional as never)).toBe(false);
+  });
+});
+
+describe("what a thread shows at the end of a run", () => {
+  const words = "word ".repeat(4_000);
+  const State = Annotation.Root({
+    messages: MessagesAnnotation.spec.messages,
+    note: Annotation<string>(),
+    seen: Annotation<{ words: number }>(),
+  });
+  const answered = () =>
+    new StateGraph(State)
+      .addNode("prepare", () => ({ note: "noted", seen: { words: 4_000 } }))
+      .addNode("answer", () => ({ messages: [new AIMessage({ id: "2", content: words })] }))
+      .addEdge(START, "prepare")
+      .addEdge("prepare", "answer");
+  const input = { messages: [{ type: "human", id: "1", content: words }] };
+
+  async function shownAt(graph: { compile(): unknown }) {
+    const runtime = await runtimeWith(graph.compile());
+    runtime.work();
+    const run = await accepted(runtime, { kwargs: { input, stream_mode: ["values"] } });
+    const ended = await untilEnded(runtime, run.run_id);
+    const [thread] = await rowsOf(
+      runtime,
+      "select holdfast.whole(thread_id, values) as values from holdfast.threads",
+    );
+    const head = one(await getThreadHead(runtime.db, { threadId: run.thread_id, tenant: run.tenant }));
+    if (head === undefined) throw new Error("the thread is gone");
+    const state = await readState(runtime, head, { at: {}, subgraphs: false });
+    const events = await eventsOf(runtime.db, run.run_id);
+    return {
+      thread: JSON.parse(String(thread?.values)),
+      output: JSON.parse(ended.output ?? ""),
+      stored: state.values,
+      lastEvent: events.filter(({ event }) => event === "values").at(-1)?.data,
+    };
+  }
+
+  it("is what is stored, and what was shown last, of a long state", async () => {
+    const { thread, output, stored, lastEvent } = await shownAt(answered());
+    expect(stored).toMatchObject({ note: "noted", messages: [{ id: "1" }, { id: "2", content: words }] });
+    expect([thread, output, lastEvent]).toEqual([stored, stored, stored]);
+  });
+
+  it("is what is stored also where a node has changed a long value in place, and did not return it", async () => {
+    const graph = answered()
+      .addNode("spoil", ({ messages }) => {
+        for (const message of messages) message.content = "spoilt";
+        return { note: "done" };
+      })
+      .addEdge("answer", "spoil");
+    const { thread, output, stored } = await shownAt(graph);
+    expect(stored).toMatchObject({ note: "done", messages: [{ id: "1" }, { id: "2", content: words }] });
+    expect([thread, output]).toEqual([stored, stored]);
+  });
+
+  it("is what is stored also where a node has changed a short value in place, and did not return it", async () => {
+    const graph = new StateGraph(State)
+      .addNode("prepare", () => ({ seen: { words: 1 } }))
+      .addNode("answer", ({ seen }) => {
+        seen.words = 2;
+        return { messages: [new AIMessage({ id: "2", content: words })] };
+      })
+      .addEdge(START, "prepare")
+      .addEdge("prepare", "answer");
+    const { thread, output, stored } = await shownAt(graph);
+    expect(stored).toMatchObject({ seen: { words: 1 }, messages: [{ id: "1" }, { id: "2" }] });
+    expect([thread, output]).toEqual([stored, stored]);
   });
 });
