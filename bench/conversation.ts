@@ -1,5 +1,5 @@
 /**
- * Bytes and time of a turn as a conversation grows: npm run bench:conversation
+ * Bytes and time of a turn of a long conversation beside one of a short one: npm run bench:conversation
  * A turn is one message and one answer of 400 bytes. `all` is what Postgres writes ahead of a whole run: checkpoints,
  * pending writes, events, output; the parts are what lies in their columns.
  */
@@ -12,7 +12,8 @@ import { request, startQueue } from "./support/queue.ts";
 
 const turns = Number(process.env.BENCH_TURNS ?? 1_000);
 const secondsPerSubject = Number(process.env.BENCH_SECONDS ?? 70);
-const turnsPerWindow = 20;
+const turnsEarly = 100;
+const turnsPerWindow = 40;
 const text = "question ".repeat(45);
 
 interface Turn {
@@ -33,23 +34,25 @@ const subjects: Record<string, (threadId: string) => Promise<unknown>> = {
     queue.finished(request("chat", { messages: [{ type: "human", content: text }] }, threadId)),
 };
 
-async function converse(turn: () => Promise<unknown>): Promise<Turn[]> {
-  const told: Turn[] = [];
-  const began = performance.now();
-  while (told.length < turns && performance.now() < began + secondsPerSubject * 1_000) {
-    const [before, at] = [await arena.spent(), performance.now()];
-    await turn();
-    const millis = performance.now() - at;
-    told.push({ millis, bytes: (await arena.spent()).walBytes - before.walBytes });
-  }
-  return told;
+async function measured(turn: () => Promise<unknown>): Promise<Turn> {
+  const [before, at] = [await arena.spent(), performance.now()];
+  await turn();
+  const millis = performance.now() - at;
+  return { millis, bytes: (await arena.spent()).walBytes - before.walBytes };
 }
 
-const around = (told: Turn[], turn: number): Turn => {
-  const window = told.slice(Math.max(0, turn - turnsPerWindow), turn);
-  const bytes = window.reduce((sum, each) => sum + each.bytes, 0) / window.length;
-  return { bytes, millis: median(window.map(({ millis }) => millis)) };
-};
+/** How many turns there were time for. */
+async function converse(turn: () => Promise<unknown>, turnsMax: number): Promise<number> {
+  const began = performance.now();
+  let count = 0;
+  for (; count < turnsMax && performance.now() < began + secondsPerSubject * 1_000; count += 1) await turn();
+  return count;
+}
+
+const of = (told: Turn[]): Turn => ({
+  bytes: told.reduce((sum, each) => sum + each.bytes, 0) / told.length,
+  millis: median(told.map(({ millis }) => millis)),
+});
 
 async function partsOf(threadId: string): Promise<string> {
   const { rows } = await arena.db.query({
@@ -65,15 +68,20 @@ async function partsOf(threadId: string): Promise<string> {
 }
 
 for (const [name, turn] of Object.entries(subjects)) {
-  const threadId = newId();
-  const told = await converse(() => turn(threadId));
-  const last = told.length;
-  const early = around(told, Math.min(100, last));
-  const late = around(told, last);
+  const threads = { long: newId(), short: newId() };
+  const last = await converse(() => turn(threads.long), turns - turnsPerWindow);
+  await converse(() => turn(threads.short), turnsEarly - turnsPerWindow);
+  // In turn, since a machine gets slower or faster meanwhile.
+  const told: { early: Turn[]; late: Turn[] } = { early: [], late: [] };
+  for (let n = 0; n < turnsPerWindow; n += 1) {
+    told.early.push(await measured(() => turn(threads.short)));
+    told.late.push(await measured(() => turn(threads.long)));
+  }
+  const [early, late] = [of(told.early), of(told.late)];
   console.log(
-    `${name}: turn ${Math.min(100, last)} ${(early.bytes / 1_000).toFixed(0)} kB in ${early.millis.toFixed(0)} ms, ` +
-      `turn ${last} ${(late.bytes / 1_000).toFixed(0)} kB in ${late.millis.toFixed(0)} ms: ` +
-      `${(late.bytes / early.bytes).toFixed(2)} x the bytes, ${(late.millis / early.millis).toFixed(2)} x the time; stored: ${await partsOf(threadId)}`,
+    `${name}: turn ${turnsEarly} ${(early.bytes / 1_000).toFixed(0)} kB in ${early.millis.toFixed(0)} ms, ` +
+      `turn ${last + turnsPerWindow} ${(late.bytes / 1_000).toFixed(0)} kB in ${late.millis.toFixed(0)} ms: ` +
+      `${(late.bytes / early.bytes).toFixed(2)} x the bytes, ${(late.millis / early.millis).toFixed(2)} x the time; stored: ${await partsOf(threads.long)}`,
   );
 }
 await queue.stop();
