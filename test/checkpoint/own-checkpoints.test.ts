@@ -164,38 +164,27 @@ it("once the graph is over a long value of the last step is the one that it gave
   expect(reads).toBe(0);
 });
 
-it("but not where a node has run on it since, which may have changed it, and asks", async () => {
-  const { threadId, saver, stored } = await held();
-  const graph = new StateGraph(State)
+/** A long value, and a node behind it that changes it in place. */
+const spoiling = (more: () => { last: string }) =>
+  new StateGraph(State)
     .addNode("first", () => ({ log: [long(1), { text: "as stored" }] }))
-    .addNode("ask", ({ log }) => {
+    .addNode("spoil", ({ log }) => {
       (log[1] as { text: string }).text = "changed";
-      return { last: interrupt("sure?") };
+      return more();
     })
     .addEdge(START, "first")
-    .addEdge("first", "ask");
-  await graph
-    .compile({ checkpointer: saver })
-    .invoke({ log: [] }, { ...config(threadId), durability: "sync" });
-  saver.graphIsOver();
-  const told = await saver.getTuple(config(threadId));
-  expect(told?.checkpoint.channel_values.log).toEqual([long(1), { text: "as stored" }]);
-  expect(told).toEqual(await stored());
-});
+    .addEdge("first", "spoil");
 
-it("nor where the last step left the value as it was", async () => {
+it.each([
+  [
+    "where a node has run on it since, which may have changed it, and asks",
+    () => ({ last: interrupt("sure?") }),
+  ],
+  ["where the last step left the value as it was", () => ({ last: "done" })],
+])("but not %s", async (_, more) => {
   const { threadId, saver, stored } = await held();
-  const graph = new StateGraph(State)
-    .addNode("first", () => ({ log: [long(1), { text: "as stored" }] }))
-    .addNode("second", ({ log }) => {
-      (log[1] as { text: string }).text = "changed";
-      return { last: "done" };
-    })
-    .addEdge(START, "first")
-    .addEdge("first", "second");
-  await graph
-    .compile({ checkpointer: saver })
-    .invoke({ log: [] }, { ...config(threadId), durability: "sync" });
+  const graph = spoiling(more).compile({ checkpointer: saver });
+  await graph.invoke({ log: [] }, { ...config(threadId), durability: "sync" });
   saver.graphIsOver();
   const told = await saver.getTuple(config(threadId));
   expect(told?.checkpoint.channel_values.log).toEqual([long(1), { text: "as stored" }]);
